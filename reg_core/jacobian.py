@@ -1,0 +1,148 @@
+"""Jacobian products of a denoiser: exact transposed (reverse), exact (forward), by finite difference.
+
+Each estimator returns the denoised prediction and ``alpha * J^T v`` (reverse) or ``alpha * J v`` (forward, finite
+difference), with ``J = dD/dx``. For an ideal denoiser J is symmetric (J = Cov(x0 | x) / noise^2 in VE units), so all
+three agree; a trained network is a few per cent asymmetric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from .differentiation import GradientUnavailable, leaf, recording
+from .parameterization import Denoiser
+
+# Either known beforehand, or computed from the denoised prediction.
+Direction = Tensor | Callable[[Tensor], Tensor]
+
+
+FORWARD_UNAVAILABLE = (
+    "REG: a part of the model has no forward-mode derivative, so estimator 'forward' cannot be used with it. "
+    "Choose 'reverse' or 'finite difference'."
+)
+
+
+class Estimator(Protocol):
+    """``(denoiser, x, direction, alpha, denoised) -> (denoised, product)``, all samples ``[batch, ...]``.
+
+    ``direction`` is ``v`` or a function that makes ``v`` of the denoised prediction; ``alpha`` is the signal scale, one
+    number or broadcastable to ``x``; ``denoised`` is the prediction at ``x`` where known, which may save its
+    evaluation.
+    """
+
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+def _resolve(direction: Direction, denoised: Tensor) -> Tensor:
+    return direction if isinstance(direction, Tensor) else direction(denoised)
+
+
+def reverse(
+    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Exact ``alpha * J^T v`` by reverse-mode differentiation, the product of the paper.
+
+    Cost: one evaluation, which is also the prediction, and one backward pass; memory of the recorded activations. One
+    evaluation more for a network that overwrites its activations. Raises GradientUnavailable when the output carries no
+    gradient (a kernel without a backward pass).
+    Source: arXiv 2501.18865, REG update (row sums ``J^T 1``).
+    """
+    del denoised  # its evaluation cannot be saved: backward needs the recorded one
+    try:
+        return _reverse(denoiser, x, direction, alpha, in_place=False)
+    except RuntimeError as error:
+        if "inplace operation" not in str(error):
+            raise
+        return _reverse(denoiser, x, direction, alpha, in_place=True)
+
+
+def _reverse(
+    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, in_place: bool
+) -> tuple[Tensor, Tensor]:
+    with recording(in_place):
+        x = leaf(x).requires_grad_()
+        output = denoiser(x.clone())  # a network may write into its input, which a leaf does not allow
+        denoised = output.detach()
+        product = None
+        if output.requires_grad:
+            (product,) = torch.autograd.grad(output, x, _resolve(direction, denoised), allow_unused=True)
+        if product is None:
+            raise GradientUnavailable(
+                "REG: the model's output carries no gradient, so estimator 'reverse' cannot be used with it. "
+                "Choose 'finite difference'."
+            )
+        return denoised, alpha * product
+
+
+def forward(
+    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Exact ``alpha * J v`` by forward-mode differentiation; equals ``reverse`` only where J is symmetric.
+
+    Cost: one evaluation of about twice the price, no stored activations; one plain evaluation more if ``direction``
+    needs the prediction and ``denoised`` is not given. Raises GradientUnavailable when a kernel has no such derivative.
+    """
+    with recording():
+        if denoised is None and not isinstance(direction, Tensor):
+            with torch.no_grad():
+                denoised = denoiser(leaf(x))
+        v = direction if denoised is None else _resolve(direction, denoised)
+        with forward_ad.dual_level():
+            try:
+                output = denoiser(forward_ad.make_dual(leaf(x), leaf(v).to(x.dtype)))
+            except NotImplementedError as error:
+                raise GradientUnavailable(f"{FORWARD_UNAVAILABLE} ({error})") from error
+            value, tangent = forward_ad.unpack_dual(output)
+            if tangent is None:
+                raise GradientUnavailable(FORWARD_UNAVAILABLE)
+            return value.detach().clone(), alpha * tangent.detach()
+
+
+def difference_step(eps: float) -> float:
+    """RMS size of the finite-difference step, in units of the signal, for predictions with relative rounding ``eps``.
+
+    ``min(1/4, 8 sqrt(eps))``: truncation grows with the step and rounding with its inverse, so the best step goes with
+    the root of ``eps``.
+    """
+    return min(0.25, 8 * eps**0.5)
+
+
+def finite_difference(
+    denoiser: Denoiser,
+    x: Tensor,
+    direction: Direction,
+    alpha: Tensor | float,
+    denoised: Tensor | None = None,
+    step: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``alpha * J v`` by a forward difference: ``(D(x + h alpha v) - D(x)) / h``, no gradients, any kernel.
+
+    Each sample's ``h`` gives the shift of the signal, ``h v``, the RMS size ``step``. The default suits a network that
+    computes in the precision of ``x``; give ``difference_step(eps)`` for one that computes in half precision. Cost: one
+    evaluation beyond the prediction, no memory. Not exact: first order in ``step``, and J instead of J^T.
+    Error analysis: Knoll & Keyes, J. Comput. Phys. 193 (2004), section 2.3.
+    """
+    denoised = denoiser(x.clone()) if denoised is None else denoised
+    v = _resolve(direction, denoised)
+    size = difference_step(torch.finfo(x.dtype).eps) if step is None else step
+    # Squares of half-precision numbers under- and overflow.
+    wide = torch.promote_types(v.dtype, torch.float32)
+    rms = v.to(wide).square().mean(dim=tuple(range(1, v.ndim)), keepdim=True).sqrt()
+    # Where v vanishes so does the product; any finite h is right.
+    h = torch.where(rms > 0, size / rms, torch.ones_like(rms))
+    shifted = (x + h * alpha * v).to(x.dtype)
+    return denoised, ((denoiser(shifted) - denoised) / h).to(x.dtype)
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "reverse": reverse,
+    "forward": forward,
+    "finite difference": finite_difference,
+}
