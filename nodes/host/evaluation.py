@@ -1,0 +1,87 @@
+"""One request of the host for the predictions at a noisy sample, and its parts evaluated one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from comfy.patcher_extension import WrapperExecutor
+from torch import Tensor
+
+from .gradient import differentiable_attention
+from .noise_level import signal_scale
+
+# Wrappers that answer a repeated noise level from a cache: a shifted input would get the output of the unshifted one.
+CACHE_KEYS = ("easycache", "lazycache")
+
+Cond = list[dict[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The arguments of the host's calc_cond_batch: positive and negative conds, sample ``x [batch, ...]``, sigma."""
+
+    executor: WrapperExecutor
+    model: Any
+    conds: list[Cond]
+    x: Tensor
+    sigma: Tensor  # [batch]
+    model_options: dict[str, Any]
+
+    @property
+    def guided(self) -> bool:
+        """Both predictions are asked for; the host drops the negative one where cfg is 1."""
+        return len(self.conds) == 2 and bool(self.conds[0]) and bool(self.conds[1])
+
+    @property
+    def alpha(self) -> Tensor:
+        return signal_scale(self.model.model_sampling, self.sigma, self.x)
+
+    @property
+    def eps(self) -> float:
+        """Relative rounding of the precision that the model computes in."""
+        return torch.finfo(self.model.get_dtype_inference()).eps
+
+    def predictions(self) -> list[Tensor]:
+        """What the host would do without REG."""
+        return self.executor(self.model, self.conds, self.x, self.sigma, self.model_options)
+
+    def unconditional(self) -> Tensor:
+        """D_u alone; the negative keeps its place, by which attention patches of other packs know it."""
+        conds = [None, self.conds[1]]
+        return self.executor(self.model, conds, self.x, self.sigma, self.model_options)[1]
+
+    def uncached_predictions(self) -> list[Tensor]:
+        """D_c and D_u of the model itself, never out of a cache."""
+        return self._uncached(self.conds, self.x, self._options(None))
+
+    def conditional(self, estimator: str) -> Callable[[Tensor], Tensor]:
+        """The conditional denoiser ``x -> D_c`` that ``estimator`` may difference or differentiate."""
+        options = self._options(None if estimator == "finite difference" else estimator)
+        return lambda x: self._uncached([self.conds[0]], x, options)[0]
+
+    def _uncached(self, conds: list[Cond], x: Tensor, options: dict[str, Any]) -> list[Tensor]:
+        inner = {id(function) for keyed in self._cache_wrappers() for function in keyed}
+        wrappers = [w for w in self.executor.wrappers[self.executor.idx + 1 :] if id(w) not in inner]
+        executor = WrapperExecutor.new_executor(self.executor.original, wrappers)
+        return executor.execute(self.model, conds, x, self.sigma, options)
+
+    def _cache_wrappers(self) -> list[list[Callable[..., Any]]]:
+        wrappers = self.model_options.get("transformer_options", {}).get("wrappers", {})
+        return [keyed[key] for keyed in wrappers.values() for key in CACHE_KEYS if key in keyed]
+
+    def _options(self, derivative: str | None) -> dict[str, Any]:
+        """A copy of the run's options without output caches and multi-GPU workers (which run without gradients)."""
+        transformer_options = dict(self.model_options.get("transformer_options", {}))
+        transformer_options["wrappers"] = {
+            kind: {key: functions for key, functions in keyed.items() if key not in CACHE_KEYS}
+            for kind, keyed in transformer_options.get("wrappers", {}).items()
+        }
+        if derivative is not None:
+            before = transformer_options.get("optimized_attention_override")
+            transformer_options["optimized_attention_override"] = differentiable_attention(derivative, before)
+        options = {**self.model_options, "transformer_options": transformer_options}
+        options.pop("multigpu_clones", None)
+        return options

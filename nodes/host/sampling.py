@@ -1,0 +1,202 @@
+"""Hooks guidance into the host's sampling: wrappers on a cloned MODEL that stack with those of other packs.
+
+outer sample      opens the record of the run and reports what REG did when it ends
+predict noise     the schedule sets this step's cfg; the host then skips the unconditional pass where cfg is 1
+calc cond batch   the conditional pass goes through the estimator; D_u is replaced by the rectified D_u'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import comfy.samplers
+import torch
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from torch import Tensor
+
+import nodes  # the host's own module, not the folder of this pack
+
+from ...reg_core.jacobian import difference_step, finite_difference
+from ...reg_core.rectification import Rectification, RectifiedPair
+from ...reg_core.schedule import Schedule, check_range
+from .evaluation import Evaluation
+from .gradient import backward_refusal, differentiable_kernels
+from .noise_level import noise_to_signal, sampling_percent
+from .notice import tell
+from .record import GuidanceRun
+
+GUIDANCE_KEY = "rectified_gradient_guidance"
+SCHEDULE_KEY = "guidance_schedule"
+AUTO = "auto"
+FORWARD_ONLY = "finite difference"
+
+Model = Any
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """REG over a range of sampling percent, with ``estimator`` one of reg_core's or ``auto``.
+
+    Raises ValueError for a reversed range and an unknown estimator. Source: arXiv 2501.18865. Cost per guided step
+    inside the range: one backward pass (reverse), or one more conditional evaluation (forward, finite difference).
+    """
+
+    rectification: Rectification
+    estimator: str = AUTO
+    start_percent: float = 0.0
+    end_percent: float = 1.0
+    node_id: str | None = None
+
+    def __post_init__(self) -> None:
+        check_range(self.start_percent, self.end_percent)
+        if self.estimator != AUTO:
+            replace(self.rectification, estimator=self.estimator)
+
+    def install(self, model: Model) -> Model:
+        """A clone of the MODEL that samples with this guidance in place of any REG it carried before."""
+        model = model.clone()
+        for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, self.outer_sample), (WrappersMP.CALC_COND_BATCH, self.predict)):
+            model.remove_wrappers_with_key(kind, GUIDANCE_KEY)
+            if self.rectification.strength != 0:
+                model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
+        if self.rectification.strength == 0:
+            tell("no effect: strength is 0, which is plain CFG", self.node_id)
+        return model
+
+    def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+        run = GuidanceRun(self.node_id)
+        executor.class_obj.model_options[GUIDANCE_KEY] = run  # these options are the run's own copy
+        output = executor(*args, **kwargs)
+        tell(run.summary(self.rectification.form), self.node_id)
+        return output
+
+    def predict(
+        self,
+        executor: WrapperExecutor,
+        model: Model,
+        conds: list[Any],
+        x: Tensor,
+        sigma: Tensor,
+        options: dict[str, Any],
+    ) -> list[Tensor]:
+        evaluation = Evaluation(executor, model, conds, x, sigma, options)
+        if len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
+            return evaluation.predictions()
+        run = options.get(GUIDANCE_KEY) or GuidanceRun(self.node_id)
+        run.evaluations += 1
+        run.guided += evaluation.guided
+        if not (evaluation.guided and self._in_range(model.model_sampling, float(sigma.max()))):
+            return evaluation.predictions()
+        unconditional, pair = self._pair(run, evaluation)
+        if pair.product is None:
+            return [pair.conditional, unconditional]
+        if not bool(pair.product.isfinite().all()):
+            run.warn("the factor is not finite at some step: plain CFG there")
+            return [pair.conditional, unconditional]
+        run.rectified(pair.conditional - unconditional, pair.conditional - pair.unconditional)
+        return [pair.conditional, pair.unconditional]
+
+    def _in_range(self, model_sampling: Any, sigma: float) -> bool:
+        noisiest = float(model_sampling.percent_to_sigma(self.start_percent))
+        return float(model_sampling.percent_to_sigma(self.end_percent)) <= sigma <= noisiest
+
+    def _pair(self, run: GuidanceRun, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
+        """D_u as the model predicts it, and the rectified pair."""
+        alpha = evaluation.alpha
+        if not bool(alpha.any()):  # pure noise, the first step of a flow model: R is 0 whatever the Jacobian
+            conditional, unconditional = evaluation.predictions()
+            product = torch.zeros_like(conditional)
+            rectified = self.rectification.unconditional(conditional, unconditional, product)
+            return unconditional, RectifiedPair(conditional, rectified, product)
+        run.estimator = run.estimator or self._choose(run, evaluation.model)
+        if run.estimator != FORWARD_ONLY:
+            unconditional = evaluation.unconditional()
+            exact = replace(self.rectification, estimator=run.estimator)
+            try:
+                with differentiable_kernels():
+                    denoiser = evaluation.conditional(run.estimator)
+                    return unconditional, exact.pair(denoiser, evaluation.x, unconditional, alpha)
+            except RuntimeError as error:  # no derivative, or no memory for it; a fault of the model itself comes again
+                reason = str(error).strip().splitlines()[0]
+                run.warn(f"estimator '{run.estimator}' failed ({reason}); '{FORWARD_ONLY}' finishes this run")
+                run.estimator = FORWARD_ONLY
+        conditional, unconditional = evaluation.uncached_predictions()
+        difference = partial(finite_difference, step=difference_step(evaluation.eps))
+        pair = replace(self.rectification, estimator=difference).pair(
+            evaluation.conditional(FORWARD_ONLY), evaluation.x, unconditional, alpha, conditional
+        )
+        if pair.product is not None and not bool(pair.product.any()):
+            run.warn("the model gave a shifted input the same output (a node that caches outputs?): plain CFG there")
+            return unconditional, pair._replace(product=None)
+        return unconditional, pair
+
+    def _choose(self, run: GuidanceRun, model: Model) -> str:
+        wanted = "reverse" if self.estimator == AUTO else self.estimator
+        refusal = backward_refusal(model) if wanted == "reverse" else None
+        if refusal is None:
+            return wanted
+        if self.estimator != AUTO:
+            run.warn(f"estimator 'reverse' would be silently wrong here: {refusal}; '{FORWARD_ONLY}' takes its place")
+        return FORWARD_ONLY
+
+
+@dataclass(frozen=True)
+class ScheduledWeight:
+    """The guidance weight of every evaluation comes from a schedule, in place of the sampler's or guider's cfg."""
+
+    schedule: Schedule
+    node_id: str | None = None
+
+    def install(self, model: Model) -> Model:
+        """A clone of the MODEL that samples with this schedule in place of any it carried before."""
+        model = model.clone()
+        model.remove_wrappers_with_key(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY)
+        model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY, self.predict_noise)
+        return model
+
+    def predict_noise(self, executor: WrapperExecutor, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        guider = executor.class_obj
+        model_sampling, level = guider.inner_model.model_sampling, float(sigma.max())
+        cfg = guider.cfg
+        guider.cfg = self.schedule(sampling_percent(model_sampling, level), noise_to_signal(model_sampling, level))
+        try:
+            return executor(x, sigma, *args, **kwargs)
+        finally:
+            guider.cfg = cfg
+
+
+def check_conditioning(positive: Any, negative: Any) -> None:
+    """Raises ValueError for conditioning without entries."""
+    for name, conditioning in (("positive", positive), ("negative", negative)):
+        if not conditioning:
+            raise ValueError(f"REG: {name} conditioning is empty. Connect a node that encodes a prompt or a class.")
+
+
+def guider(model: Model, positive: Any, negative: Any, cfg: float) -> comfy.samplers.CFGGuider:
+    """The host's CFG guider on ``model``; raises ValueError for conditioning without entries."""
+    check_conditioning(positive, negative)
+    result = comfy.samplers.CFGGuider(model)
+    result.set_conds(positive, negative)
+    result.set_cfg(cfg)
+    return result
+
+
+def ksample(
+    model: Model,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    positive: Any,
+    negative: Any,
+    latent_image: dict[str, Any],
+    denoise: float,
+) -> dict[str, Any]:
+    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress and interrupt."""
+    check_conditioning(positive, negative)
+    return nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
+        model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
+    )[0]

@@ -1,0 +1,107 @@
+"""The REG inputs that several nodes share, in the order that saved workflows rely on."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from ..reg_core import ESTIMATORS, FORMS, Rectification
+from ..reg_core.schedule import Schedule, check_range
+from .host.sampling import AUTO, Guidance, Model, ScheduledWeight
+
+GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
+
+
+def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "") -> io.Float.Input:
+    return io.Float.Input(
+        input_id,
+        default=default,
+        min=0.0,
+        max=100.0,
+        step=0.1,
+        round=0.01,
+        tooltip=tooltip or "Guidance weight, as in the KSampler. 1 is no guidance; 3 to 8 is usual.",
+    )
+
+
+def percent_inputs() -> list[io.Float.Input]:
+    """A range of sampling percent, 0 the first (noisiest) step and 1 the last."""
+    return [
+        io.Float.Input(
+            "start_percent",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.001,
+            tooltip="Where in the sampling it begins: 0 is the first, noisiest step.",
+        ),
+        io.Float.Input(
+            "end_percent",
+            default=1.0,
+            min=0.0,
+            max=1.0,
+            step=0.001,
+            tooltip="Where in the sampling it ends: 1 is the last step. Must not lie before start_percent.",
+        ),
+    ]
+
+
+def rectification_inputs() -> list[io.Input]:
+    """strength, form, estimator, start_percent, end_percent, schedule."""
+    return [
+        io.Float.Input(
+            "strength",
+            default=1.0,
+            min=0.0,
+            max=2.0,
+            step=0.01,
+            tooltip="How much of the correction is applied: 0 is plain CFG, 1 is REG as published, 0.5 lies halfway.",
+        ),
+        io.Combo.Input(
+            "form",
+            options=list(FORMS),
+            default="row-sum",
+            tooltip="row-sum: the paper, one factor per latent element. directional: the correction along the guidance "
+            "itself, milder, and the same whatever the latent channels mean.",
+        ),
+        io.Combo.Input(
+            "estimator",
+            options=[AUTO, *ESTIMATORS],
+            default=AUTO,
+            tooltip="How the model's Jacobian is taken. auto: reverse where it is safe, else finite difference. "
+            "reverse: exact, one backward pass, the most memory. forward: exact for symmetric Jacobians, slow. "
+            "finite difference: one more evaluation, no gradients, works with every model.",
+        ),
+        *percent_inputs(),
+        GuidanceScheduleType.Input(
+            "schedule",
+            optional=True,
+            tooltip="Guidance weight over the sampling. When connected it replaces the sampler's cfg.",
+        ),
+    ]
+
+
+def validated_range(start_percent: float | None, end_percent: float | None) -> bool | str:
+    """The host's answer format: True, or the text of the error. A linked value is unknown (None) until it runs."""
+    try:
+        check_range(0.0 if start_percent is None else start_percent, 1.0 if end_percent is None else end_percent)
+    except ValueError as error:
+        return str(error)
+    return True
+
+
+def guided_model(
+    model: Model,
+    strength: float,
+    form: str,
+    estimator: str,
+    start_percent: float,
+    end_percent: float,
+    schedule: Schedule | None,
+    node_id: str | None,
+) -> Model:
+    """A clone of the MODEL with the schedule and REG installed; raises ValueError for a reversed range."""
+    rectification = Rectification(strength=strength, form=form)
+    guidance = Guidance(rectification, estimator, start_percent, end_percent, node_id)
+    if schedule is not None:
+        model = ScheduledWeight(schedule).install(model)
+    return guidance.install(model)

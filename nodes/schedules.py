@@ -1,0 +1,148 @@
+"""Nodes that make a GUIDANCE_SCHEDULE: the guidance weight over the sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from comfy_api.latest import io
+
+from ..reg_core.schedule import SNR, Constant, Cosine, Curve, Interval, Linear
+from .host.curve import curve_points
+from .inputs import GuidanceScheduleType, cfg_input, percent_inputs, validated_range
+
+CATEGORY = "advanced/guidance/schedules"
+
+
+def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.Schema:
+    return io.Schema(
+        node_id=f"REG_Schedule{node_id}",
+        display_name=f"Guidance Schedule: {name}",
+        category=CATEGORY,
+        description=description,
+        search_aliases=["cfg schedule", "guidance schedule", name.lower()],
+        inputs=inputs,
+        outputs=[GuidanceScheduleType.Output("schedule", tooltip="For Apply Guidance Schedule and the REG nodes.")],
+    )
+
+
+class ScheduleConstant(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema("Constant", "Constant", "The same guidance weight throughout.", [cfg_input()])
+
+    @classmethod
+    def execute(cls, cfg: float) -> io.NodeOutput:
+        return io.NodeOutput(Constant(cfg))
+
+
+class ScheduleLinear(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Linear",
+            "Linear",
+            "The guidance weight runs in a straight line from the first step to the last.",
+            [
+                cfg_input("start_cfg", 7.0, "Guidance weight at the first, noisiest step. 1 is no guidance."),
+                cfg_input("end_cfg", 1.0, "Guidance weight at the last step. 1 is no guidance."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, start_cfg: float, end_cfg: float) -> io.NodeOutput:
+        return io.NodeOutput(Linear(start_cfg, end_cfg))
+
+
+class ScheduleCosine(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Cosine",
+            "Cosine",
+            "The guidance weight rises from none to cfg along a cosine.",
+            [
+                cfg_input(tooltip="Guidance weight reached at the last step. 3 to 10 is usual."),
+                io.Float.Input(
+                    "power",
+                    default=1.0,
+                    min=0.05,
+                    max=10.0,
+                    step=0.05,
+                    tooltip="1 is the plain cosine; higher brings guidance later, lower earlier. 0.5 to 4 is useful.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, cfg: float, power: float) -> io.NodeOutput:
+        return io.NodeOutput(Cosine(cfg, power))
+
+
+class ScheduleInterval(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Interval",
+            "Interval",
+            "Full guidance inside a range of the sampling, none outside, where each step then costs half.",
+            [cfg_input(tooltip="Guidance weight inside the range; outside it is 1."), *percent_inputs()],
+        )
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
+        return validated_range(start_percent, end_percent)
+
+    @classmethod
+    def execute(cls, cfg: float, start_percent: float, end_percent: float) -> io.NodeOutput:
+        return io.NodeOutput(Interval(cfg, start_percent, end_percent))
+
+
+class ScheduleSNR(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "SNR",
+            "SNR",
+            "Guidance fades in as the noise falls: 1 + (cfg - 1) * spread^2 / (spread^2 + sigma^2). It costs nothing "
+            "and is the plain alternative to compare REG with.",
+            [
+                cfg_input(tooltip="Guidance weight that is reached when the noise is gone."),
+                io.Float.Input(
+                    "spread",
+                    default=1.0,
+                    min=0.01,
+                    max=100.0,
+                    step=0.01,
+                    tooltip="Noise level (sigma) at which guidance is at half strength. 0.3 to 3 is useful.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, cfg: float, spread: float) -> io.NodeOutput:
+        return io.NodeOutput(SNR(cfg, spread))
+
+
+class ScheduleCurve(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Curve",
+            "Curve",
+            "The guidance weight follows a drawn curve: left is the first step, right the last.",
+            [
+                io.Curve.Input(
+                    "curve",
+                    default=[(0.0, 0.0), (0.3, 1.0), (0.7, 1.0), (1.0, 0.0)],
+                    socketless=False,
+                    tooltip="Drawn here, or linked from a Curve Editor. Height 0 is min_cfg, height 1 is max_cfg.",
+                ),
+                cfg_input("min_cfg", 1.0, "Guidance weight at the foot of the curve. 1 is no guidance."),
+                cfg_input("max_cfg", 7.0, "Guidance weight at the top of the curve. 3 to 10 is usual."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, curve: Any, min_cfg: float, max_cfg: float) -> io.NodeOutput:
+        points = [(progress, min_cfg + (max_cfg - min_cfg) * height) for progress, height in curve_points(curve)]
+        return io.NodeOutput(Curve(tuple(points)))

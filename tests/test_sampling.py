@@ -1,0 +1,469 @@
+"""REG through the host's own samplers on tiny real models, against a plain computation that shares no code with it."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import comfy.model_management
+import comfy.sample
+import comfy.samplers
+import pytest
+import torch
+from comfy.patcher_extension import CallbacksMP, WrappersMP
+from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced
+from reg_pack.nodes.host.sampling import GUIDANCE_KEY, ScheduledWeight, guider, ksample
+from reg_pack.nodes.inputs import guided_model
+from reg_pack.reg_core.schedule import SNR, Interval, Linear
+from tiny_models import FAMILIES, conditioning, empty_latent
+from torch import Tensor
+
+import nodes
+
+pytestmark = pytest.mark.host
+
+STEPS, SEED, CFG = 5, 7, 3.0
+Model = Any
+
+
+@pytest.fixture(autouse=True)
+def inference_mode() -> Iterator[None]:
+    """Every node of the host runs inside inference mode."""
+    with torch.inference_mode():
+        yield
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(family: str) -> Model:
+    return FAMILIES[family]()
+
+
+@pytest.fixture
+def flow() -> Model:
+    return FAMILIES["SD3 flow"]()
+
+
+def reg(
+    model: Model,
+    *,
+    strength: float = 1.0,
+    form: str = "row-sum",
+    estimator: str = "reverse",
+    start: float = 0.0,
+    end: float = 1.0,
+    schedule: Any = None,
+) -> Model:
+    return guided_model(model, strength, form, estimator, start, end, schedule, None)
+
+
+def sample(
+    model: Model, cfg: float = CFG, sampler: str = "euler", positive: Any = None, denoise: float = 1.0
+) -> Tensor:
+    """The stock KSampler."""
+    latent = empty_latent(model)
+    result = nodes.common_ksampler(
+        model,
+        SEED,
+        STEPS,
+        cfg,
+        sampler,
+        "simple",
+        positive or conditioning(1),
+        conditioning(2),
+        latent,
+        denoise=denoise,
+    )
+    return result[0]["samples"]
+
+
+def prediction(network: Any, host: Any, x: Tensor, sigma: Tensor, cond: Any) -> tuple[Tensor, Tensor]:
+    """D and the raw network output with the parameterizations written out (arXiv 2206.00364 for eps and v)."""
+    context, pooled = cond[0][0].clone(), cond[0][1]["pooled_output"].clone()
+    if isinstance(host.model_sampling, comfy.model_sampling.CONST):
+        output = network(x, sigma.expand(1) * 1000, context=context, y=pooled)
+        return x - sigma * output, output
+    output = network(x / (sigma**2 + 1).sqrt(), host.model_sampling.timestep(sigma.expand(1)).float(), context=context)
+    if isinstance(host.model_sampling, comfy.model_sampling.V_PREDICTION):
+        return x / (sigma**2 + 1) - output * sigma / (sigma**2 + 1).sqrt(), output
+    return x - sigma * output, output
+
+
+def euler_by_hand(model: Model, rectify: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Any], Tensor]) -> Tensor:
+    """Euler's method with normal weights outside inference mode; ``rectify`` gives the rectified gap."""
+    with torch.inference_mode(False), torch.enable_grad():
+        host, sampling = model.model, model.model.model_sampling
+        network = copy.deepcopy(host.diffusion_model)
+        for owner in network.modules():  # normal tensors in place of the loader's inference tensors
+            for name, parameter in list(owner.named_parameters(recurse=False)):
+                setattr(owner, name, torch.nn.Parameter(parameter.detach().clone(), requires_grad=False))
+            for name, buffer in list(owner.named_buffers(recurse=False)):
+                setattr(owner, name, buffer.detach().clone())
+        sigmas = comfy.samplers.simple_scheduler(sampling, STEPS)
+        flow_model = isinstance(sampling, comfy.model_sampling.CONST)
+        noise = comfy.sample.prepare_noise(empty_latent(model)["samples"], SEED).clone()
+        x = noise * (sigmas[0] if flow_model else (1 + sigmas[0] ** 2).sqrt())
+        for sigma, following in zip(sigmas[:-1], sigmas[1:], strict=True):
+            x = x.detach().requires_grad_()
+            conditional, output = prediction(network, host, x, sigma, conditioning(1))
+            unconditional, _ = prediction(network, host, x, sigma, conditioning(2))
+            gap = (conditional - unconditional).detach()
+            denoised = conditional + (CFG - 1) * rectify(x, sigma, conditional, output, gap, sampling)
+            x = x + (x - denoised) / sigma * (following - sigma)
+        return host.process_latent_out(x.detach())
+
+
+def row_sum_by_hand(
+    x: Tensor, sigma: Tensor, conditional: Tensor, output: Tensor, gap: Tensor, sampling: Any
+) -> Tensor:
+    """R from the gradient of the raw network output, one identity per parameterization."""
+    (gradient,) = torch.autograd.grad(output.sum(), x)
+    if isinstance(sampling, comfy.model_sampling.CONST):
+        factor = (1 - sigma) * (1 - sigma * gradient)
+    elif isinstance(sampling, comfy.model_sampling.V_PREDICTION):
+        factor = 1 / (sigma**2 + 1) - sigma / (sigma**2 + 1).sqrt() * gradient
+    else:
+        factor = 1 - sigma * gradient
+    return factor * gap
+
+
+def directional_by_hand(
+    x: Tensor, sigma: Tensor, conditional: Tensor, output: Tensor, gap: Tensor, sampling: Any
+) -> Tensor:
+    alpha = 1 - sigma if isinstance(sampling, comfy.model_sampling.CONST) else 1.0
+    return alpha * torch.autograd.grad(conditional, x, gap)[0]
+
+
+def relative_error(value: Tensor, expected: Tensor) -> float:
+    return float((value - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize(("form", "by_hand"), [("row-sum", row_sum_by_hand), ("directional", directional_by_hand)])
+def test_whole_run_equals_plain_computation(model: Model, form: str, by_hand: Callable[..., Tensor]) -> None:
+    # float32 rounding (6e-8) through five evaluations of a network of condition about 1e2
+    assert relative_error(sample(reg(model, form=form)), euler_by_hand(model, by_hand)) < 1e-4
+
+
+def test_plain_computation_without_rectification_is_the_hosts_cfg(model: Model) -> None:
+    plain = euler_by_hand(model, lambda x, sigma, conditional, output, gap, sampling: gap)
+    assert relative_error(sample(model), plain) < 1e-4
+
+
+@pytest.mark.parametrize("form", ["row-sum", "directional"])
+def test_finite_difference_agrees_with_forward(model: Model, form: str) -> None:
+    exact = sample(reg(model, form=form, estimator="forward"))
+    effect = (exact - sample(model)).norm()
+    difference = sample(reg(model, form=form, estimator="finite difference"))
+    # first order in a step of 3e-3 of the signal, on random networks whose outputs are up to 100 times the signal
+    assert (difference - exact).norm() < 5e-2 * effect
+
+
+def custom(guider: Any, model: Model) -> Tensor:
+    noise = nodes_custom_sampler.Noise_RandomNoise(SEED)
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
+    arguments = (noise, guider, comfy.samplers.sampler_object("euler"), sigmas, empty_latent(model))
+    return nodes_custom_sampler.SamplerCustomAdvanced.execute(*arguments)[0]["samples"]
+
+
+def test_every_route_gives_the_same_image(model: Model) -> None:
+    guided = reg(model)
+    expected = sample(guided)
+    stock = comfy.samplers.CFGGuider(guided)
+    stock.set_conds(conditioning(1), conditioning(2))
+    stock.set_cfg(CFG)
+    latent = empty_latent(model)
+    own = ksample(guided, SEED, STEPS, CFG, "euler", "simple", conditioning(1), conditioning(2), latent, 1.0)
+    assert torch.equal(custom(stock, model), expected)
+    assert torch.equal(custom(guider(guided, conditioning(1), conditioning(2), CFG), model), expected)
+    assert torch.equal(own["samples"], expected)
+
+
+def test_strength_zero_is_cfg_bit_for_bit(model: Model) -> None:
+    assert torch.equal(sample(reg(model, strength=0.0)), sample(model))
+
+
+def test_empty_range_is_cfg_bit_for_bit(model: Model) -> None:
+    assert torch.equal(sample(reg(model, start=1.0)), sample(model))
+
+
+def test_reversed_range_is_refused(flow: Model) -> None:
+    with pytest.raises(ValueError, match="start 0.8 and end 0.2"):
+        reg(flow, start=0.8, end=0.2)
+
+
+def test_two_runs_are_bitwise_equal(model: Model) -> None:
+    assert torch.equal(sample(reg(model)), sample(reg(model)))
+
+
+class Interrupted(Exception):
+    pass
+
+
+def untouched(model: Model, before: dict[str, Tensor]) -> bool:
+    """Weights, their flags, the process-wide flag and the modes are what they were."""
+    parameters = list(model.model.parameters())
+    return (
+        all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
+        and all(p.is_inference() and not p.requires_grad and p.grad is None for p in parameters)
+        and comfy.model_management.in_training is False
+        and torch.is_inference_mode_enabled()
+        and not torch.is_grad_enabled()
+        and GUIDANCE_KEY not in model.model_options
+    )
+
+
+@pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
+def test_nothing_is_left_behind(model: Model, estimator: str) -> None:
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    sample(reg(model, estimator=estimator))
+    assert untouched(model, before)
+
+
+@pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
+def test_nothing_is_left_behind_by_an_exception(model: Model, estimator: str) -> None:
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    guided, calls = reg(model, estimator=estimator), iter(range(100))
+
+    def fail(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
+        output = apply_model(options["input"], options["timestep"], **options["c"])
+        if next(calls) == 3:
+            raise Interrupted
+        return output
+
+    guided.set_model_unet_function_wrapper(fail)
+    with pytest.raises(Interrupted):
+        sample(guided)
+    assert untouched(model, before)
+
+
+def test_nothing_is_left_behind_by_an_interrupt(model: Model) -> None:
+    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    guided = reg(model)
+
+    def interrupt(args: dict[str, Any]) -> Tensor:
+        comfy.model_management.interrupt_current_processing()
+        return args["denoised"]
+
+    guided.set_model_sampler_post_cfg_function(interrupt)
+
+    def stop(step: int, x0: Tensor, x: Tensor, total: int) -> None:
+        comfy.model_management.throw_exception_if_processing_interrupted()
+
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        sampler = comfy.samplers.sampler_object("euler")
+        sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
+        latent = empty_latent(model)["samples"]
+        guider(guided, conditioning(1), conditioning(2), CFG).sample(
+            comfy.sample.prepare_noise(latent, SEED), latent, sampler, sigmas, callback=stop, seed=SEED
+        )
+    assert untouched(model, before)
+    assert not comfy.model_management.processing_interrupted()
+
+
+def recorded(model: Model) -> tuple[Model, list[dict[str, Any]]]:
+    """The MODEL with a post-CFG function of another pack that keeps what it is given."""
+    seen: list[dict[str, Any]] = []
+
+    def post_cfg(args: dict[str, Any]) -> Tensor:
+        seen.append(args)
+        return args["denoised"]
+
+    model = model.clone()
+    model.set_model_sampler_post_cfg_function(post_cfg)
+    return model, seen
+
+
+def test_what_comes_after_sees_a_consistent_pair(model: Model) -> None:
+    guided, seen = recorded(reg(model))
+    sample(guided)
+    assert len(seen) == STEPS
+    for args in seen:
+        pair = args["uncond_denoised"] + (args["cond_denoised"] - args["uncond_denoised"]) * args["cond_scale"]
+        assert torch.equal(args["denoised"], pair)
+
+
+def test_guidance_of_another_node_acts_on_the_rectified_pair(flow: Model) -> None:
+    """RescaleCFG takes the single CFG slot; it has to find D_u' there."""
+    rescaled = nodes_model_advanced.RescaleCFG().patch(reg(flow), 0.0)[0]  # multiplier 0: its own formula for plain CFG
+    assert relative_error(sample(rescaled), sample(reg(flow))) < 1e-3
+
+
+def test_last_reg_node_wins(flow: Model) -> None:
+    assert torch.equal(sample(reg(reg(flow, form="directional"), form="row-sum")), sample(reg(flow)))
+
+
+def test_schedule_sets_the_weight_at_any_noise_level(model: Model) -> None:
+    """Heun evaluates between the steps: the weight follows the noise level, not the step index."""
+    schedule = Linear(5.0, 1.5)
+    guided, seen = recorded(ScheduledWeight(schedule).install(model))
+    sample(guided, sampler="heun")
+    sampling = model.get_model_object("model_sampling")
+    levels = [float(args["sigma"].max()) for args in seen]
+    assert len(set(levels)) >= STEPS
+    for args, level in zip(seen, levels, strict=True):
+        percent = (5.0 - args["cond_scale"]) / 3.5
+        if 0 < percent < 1:  # beyond the ends the host has sentinels
+            assert float(sampling.percent_to_sigma(percent)) == pytest.approx(level, rel=1e-3)
+        else:
+            assert level >= float(sampling.percent_to_sigma(1e-6)) * 0.999
+
+
+def test_snr_schedule_counts_noise_in_one_unit(family: str, model: Model) -> None:
+    guided, seen = recorded(ScheduledWeight(SNR(4.0, 0.7)).install(model))
+    sample(guided)
+    for args in seen:
+        sigma = float(args["sigma"].max())
+        ratio = sigma / (1 - sigma) if family == "SD3 flow" and sigma < 1 else sigma
+        expected = 1.0 if family == "SD3 flow" and sigma == 1 else 1 + 3 * 0.49 / (0.49 + ratio**2)
+        assert args["cond_scale"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_schedule_leaves_the_guider_as_it_was(flow: Model) -> None:
+    own = guider(ScheduledWeight(Linear(5.0, 1.5)).install(flow), conditioning(1), conditioning(2), CFG)
+    custom(own, flow)
+    assert own.cfg == CFG
+
+
+def test_outside_the_interval_there_is_no_unconditional_pass(flow: Model) -> None:
+    rows: list[int] = []
+
+    def count(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
+        rows.append(options["input"].shape[0])
+        return apply_model(options["input"], options["timestep"], **options["c"])
+
+    guided = reg(flow, schedule=Interval(CFG, 0.3, 0.6), estimator="finite difference")
+    guided.set_model_unet_function_wrapper(count)
+    sample(guided)
+    sampling = flow.get_model_object("model_sampling")
+    sigmas = comfy.samplers.simple_scheduler(sampling, STEPS)[:-1].tolist()
+    inside = sum(sampling.percent_to_sigma(0.6) <= sigma <= sampling.percent_to_sigma(0.3) for sigma in sigmas)
+    assert 0 < inside < STEPS
+    assert sum(rows) == (STEPS - inside) + 3 * inside
+
+
+def area(cond: list[Any], x: int) -> Any:
+    return nodes.ConditioningSetArea().append(cond, 32, 64, x, 0, 1.0)[0]
+
+
+def test_regional_prompts_are_differentiated_as_the_host_composes_them(flow: Model) -> None:
+    """<J^T 1, u> against the central difference of 1^T D_c along u, both through the host's own composition."""
+    regions = area(conditioning(1), 0) + area(conditioning(3), 32)
+    guided, seen = recorded(reg(flow, strength=1.0))
+    predictions: list[Tensor] = []
+
+    def probe(executor: Any, model: Any, conds: Any, x: Tensor, sigma: Tensor, options: Any) -> Any:
+        result = executor(model, conds, x, sigma, options)
+        if len(conds) == 2 and conds[0] and conds[1] and len(predictions) == 0 and float(sigma) < 0.99:
+            u = torch.randn(x.shape, generator=torch.Generator().manual_seed(3))
+            h, host = 1e-2, comfy.samplers
+            ends = [host._calc_cond_batch(model, [conds[0]], x + s * h * u, sigma, options)[0].sum() for s in (1, -1)]
+            plain = host._calc_cond_batch(model, conds, x, sigma, options)
+            factor = (result[0] - result[1]) / (plain[0] - plain[1])
+            predictions.extend([(factor * u).sum(), (1 - sigma) * (ends[0] - ends[1]) / (2 * h)])
+        return result
+
+    kind = WrappersMP.CALC_COND_BATCH
+    guided.wrappers[kind] = {"probe": [probe], **guided.wrappers[kind]}
+    sample(guided, positive=regions)
+    product, difference = predictions
+    assert float(product) == pytest.approx(float(difference), rel=2e-2)
+
+
+@pytest.mark.parametrize("reg_first", [True, False])
+def test_output_cache_does_not_reach_the_factor(flow: Model, reg_first: bool) -> None:
+    def cached(model: Model) -> Model:
+        return nodes_easycache.EasyCacheNode.execute(model, 10.0, 0.0, 1.0, False)[0]
+
+    nodes_order = (
+        (lambda m: cached(reg(m, estimator="finite difference")))
+        if reg_first
+        else (lambda m: reg(cached(m), estimator="finite difference"))
+    )
+    guided, seen = recorded(nodes_order(flow))
+    sample(guided)
+    plain, plain_seen = recorded(cached(flow))
+    sample(plain)
+    first = seen[1], plain_seen[1]
+    factor = (first[0]["cond_denoised"] - first[0]["uncond_denoised"]).norm() / (
+        first[1]["cond_denoised"] - first[1]["uncond_denoised"]
+    ).norm()
+    assert torch.isfinite(factor)
+    assert float(factor) > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("cfg", "options", "message"),
+    [
+        (CFG, {}, "guidance changed by"),
+        (1.0, {}, "cfg is 1"),
+        (CFG, {"start": 1.0}, "no guided step of this run lies between"),
+        (CFG, {"strength": 0.0}, "strength is 0"),
+    ],
+)
+def test_the_artist_is_told_what_happened(
+    flow: Model, caplog: pytest.LogCaptureFixture, cfg: float, options: dict[str, float], message: str
+) -> None:
+    with caplog.at_level(logging.INFO, "REG"):
+        sample(reg(flow, **options), cfg=cfg)
+    assert message in caplog.text
+
+
+def test_a_guider_that_reg_cannot_reach_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
+    dual = nodes_custom_sampler.Guider_DualCFG(reg(flow))
+    dual.set_conds(conditioning(1), conditioning(3), conditioning(2))
+    dual.set_cfg(CFG, 2.0)
+    with caplog.at_level(logging.INFO, "REG"):
+        custom(dual, flow)
+    assert "in a way of its own" in caplog.text
+
+
+def test_model_whose_weights_stream_is_not_differentiated(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
+    expected = sample(reg(flow, estimator="finite difference"))
+    guided = reg(flow)
+
+    def loaded_in_part(patcher: Model) -> None:  # as the host marks it, after loading
+        patcher.model.model_lowvram = True
+
+    guided.add_callback(CallbacksMP.ON_PRE_RUN, loaded_in_part)
+    with caplog.at_level(logging.INFO, "REG"):
+        assert torch.equal(sample(guided), expected)
+    assert "would be silently wrong" in caplog.text
+
+
+def test_attention_without_a_backward_pass_is_replaced_in_the_gradient_pass_only(flow: Model) -> None:
+    """An override of another pack that leaves the graph, as sage and flash attention do."""
+    from comfy.ldm.modules.attention import attention_pytorch
+
+    calls: list[bool] = []
+
+    def detached(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        calls.append(args[0].requires_grad)
+        return attention_pytorch(*args, **kwargs).detach()
+
+    patched = flow.clone()
+    patched.model_options["transformer_options"]["optimized_attention_override"] = detached
+    expected = sample(reg(flow))
+    assert relative_error(sample(reg(patched)), expected) < 1e-5
+    assert {True, False} == set(calls)
+
+
+def test_empty_conditioning_is_refused(flow: Model) -> None:
+    with pytest.raises(ValueError, match="negative conditioning is empty"):
+        guider(flow, conditioning(1), [], CFG)
+
+
+def test_host_signatures_that_the_hooks_rely_on() -> None:
+    assert list(inspect.signature(comfy.samplers._calc_cond_batch).parameters) == [
+        "model",
+        "conds",
+        "x_in",
+        "timestep",
+        "model_options",
+    ]
