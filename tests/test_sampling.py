@@ -15,13 +15,13 @@ import pytest
 import torch
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced
+from torch import Tensor
+
+import nodes
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, ScheduledWeight, guider, ksample
 from reg_pack.nodes.inputs import guided_model
 from reg_pack.reg_core.schedule import SNR, Interval, Linear
 from tiny_models import FAMILIES, conditioning, empty_latent
-from torch import Tensor
-
-import nodes
 
 pytestmark = pytest.mark.host
 

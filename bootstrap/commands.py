@@ -1,0 +1,77 @@
+"""The commands of run.py: prepare what they need, then hand over to a program of the private environment."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cache import exclusive, open_cache
+from .children import hand_over
+from .environment import Environment, borrowed_torch
+from .host import CURRENT, FLOOR, REPOSITORY, existing_host, fetch_host, host_version
+from .installer import child_environment
+from .ports import claim_port
+
+NO_TESTS_COLLECTED = 5
+# Before Python 3.11 there is no switch that keeps the current folder off the import path.
+PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """The Python to run with, the ComfyUI to run in and, if that is the pinned one, the oldest that is supported."""
+
+    python: Path
+    host: Path
+    floor: Path | None
+
+
+def prepare(testing: bool) -> Workplace:
+    """Fetch what is missing of the environment and the hosts; raises BootstrapError if something cannot be had."""
+    root = open_cache()
+    own = existing_host(os.environ, REPOSITORY)
+    source = (own / "requirements.txt").read_text("utf-8") if own else CURRENT.requirement
+    environment = Environment(root, source, borrowed_torch())
+    with exclusive(root):
+        environment.create()
+        host = own or fetch_host(CURRENT, root, environment.installer)
+        floor = fetch_host(FLOOR, root, environment.installer) if testing and own is None else None
+        environment.install_host(host / "requirements.txt")
+        if testing:
+            environment.install_tools()
+    return Workplace(environment.python, host, floor)
+
+
+def run_demo(serve: bool, port: int | None, output: str) -> int:
+    """Run the demo and return its exit code; raises BootstrapError if it cannot be prepared."""
+    if port is not None:
+        claim_port(port)
+    place = prepare(testing=False)
+    command = [str(place.python), "-m", "bootstrap.demo", "--host", str(place.host), "--output", output]
+    command += ["--serve"] if serve else []
+    command += ["--port", str(port)] if port is not None else []
+    return hand_over(command, REPOSITORY, child_environment())
+
+
+def run_tests(arguments: Sequence[str]) -> int:
+    """Run the tests against each host and return the first exit code that is not zero; raises BootstrapError."""
+    place = prepare(testing=True)
+    code = run_pytest(place.python, place.host, arguments)
+    if place.floor is None:
+        return code
+    floor_code = run_pytest(place.python, place.floor, ["-m", "host", *arguments])
+    # A selection of tests by the user may well hold none that need a host.
+    if floor_code == NO_TESTS_COLLECTED and arguments:
+        floor_code = 0
+    return code or floor_code
+
+
+def run_pytest(python: Path, host: Path, arguments: Sequence[str]) -> int:
+    """Run pytest with one ComfyUI and return its exit code."""
+    print(f"\nTests with ComfyUI {host_version(host)} ({host})", flush=True)
+    environment = {**child_environment(), "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
+    start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
+    named = any((REPOSITORY / item.split("::")[0]).exists() for item in arguments if not item.startswith("-"))
+    where = [] if named else ["tests"]
+    return hand_over([str(python), *start, *where, *arguments], REPOSITORY, environment)

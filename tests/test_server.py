@@ -1,0 +1,316 @@
+"""The pack in a real ComfyUI server: workflows through its HTTP API, bad input, and a queue that goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bootstrap.errors import BootstrapError
+from bootstrap.server import ComfyServer
+from bootstrap.workflow import to_prompt
+
+pytestmark = pytest.mark.host
+
+ROOT = Path(__file__).parents[1]
+REG = {"strength": 1.0, "form": "row-sum", "estimator": "auto", "start_percent": 0.0, "end_percent": 1.0}
+SAMPLING = {"steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple"}
+Prompt = dict[str, Any]
+
+# Saved workflows rely on these orders: they are appended to, never changed.
+RANGE = ["start_percent", "end_percent"]
+RECTIFICATION = ["strength", "form", "estimator", *RANGE, "schedule"]
+KSAMPLER = [
+    "model",
+    "seed",
+    "steps",
+    "cfg",
+    "sampler_name",
+    "scheduler",
+    "positive",
+    "negative",
+    "latent_image",
+    "denoise",
+]
+INPUTS = {
+    "REG_Guidance": ["model", *RECTIFICATION],
+    "REG_Guider": ["model", "positive", "negative", "cfg", *RECTIFICATION],
+    "REG_KSampler": [*KSAMPLER, *RECTIFICATION],
+    "REG_ApplySchedule": ["model", "schedule"],
+    "REG_ScheduleConstant": ["cfg"],
+    "REG_ScheduleLinear": ["start_cfg", "end_cfg"],
+    "REG_ScheduleCosine": ["cfg", "power"],
+    "REG_ScheduleInterval": ["cfg", *RANGE],
+    "REG_ScheduleSNR": ["cfg", "spread"],
+    "REG_ScheduleCurve": ["curve", "min_cfg", "max_cfg"],
+    "REG_PlaygroundConditioning": ["classes"],
+    "REG_PlaygroundDecode": ["samples", "size"],
+}
+OUTPUTS = {
+    "REG_Guidance": ["MODEL"],
+    "REG_Guider": ["GUIDER"],
+    "REG_KSampler": ["LATENT"],
+    "REG_ApplySchedule": ["MODEL"],
+    "REG_PlaygroundConditioning": ["CONDITIONING", "CONDITIONING"],
+    "REG_PlaygroundDecode": ["IMAGE"],
+} | {node: ["GUIDANCE_SCHEDULE"] for node in INPUTS if node.startswith("REG_Schedule")}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    folder = tmp_path_factory.mktemp("server")
+    front_end = None
+    if importlib.util.find_spec("comfyui_frontend_package") is None or "0.16" in (
+        Path(os.environ["COMFYUI_PATH"]) / "comfyui_version.py"
+    ).read_text("utf-8"):  # the API is what is tested; a frontend of another version is no part of it
+        front_end = tmp_path_factory.mktemp("front_end")
+        (front_end / "index.html").write_text("<!doctype html>", "utf-8")
+    host = Path(os.environ["COMFYUI_PATH"])
+    with ComfyServer(host, folder, front_end_root=front_end, arguments=["--cpu"]) as running:
+        yield running
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def playground(seed: int = 1) -> Prompt:
+    """Stock loader, playground conditioning, empty latent, REG on the model."""
+    return {
+        "model": node("UNETLoader", unet_name="reg_playground_digits.safetensors", weight_dtype="default"),
+        "digits": node("REG_PlaygroundConditioning", classes="38"),
+        "latent": node("EmptySD3LatentImage", width=64, height=64, batch_size=2),
+        "reg": node("REG_Guidance", model=["model", 0], **REG),
+        "noise": node("RandomNoise", noise_seed=seed),
+        "sampler": node("KSamplerSelect", sampler_name="euler"),
+        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=4, denoise=1.0),
+    }
+
+
+def stock(model: str, seed: int = 1, **changes: Any) -> dict[str, Any]:
+    inputs = {**SAMPLING, "positive": ["digits", 0], "negative": ["digits", 1], "latent_image": ["latent", 0]}
+    return node("KSampler", model=[model, 0], seed=seed, denoise=1.0, **{**inputs, **changes})
+
+
+def custom(guider: str) -> dict[str, Any]:
+    links = {"noise": ["noise", 0], "sampler": ["sampler", 0], "sigmas": ["sigmas", 0], "latent_image": ["latent", 0]}
+    return node("SamplerCustomAdvanced", guider=[guider, 0], **links)
+
+
+def images(server: ComfyServer, prompt: Prompt, *samplers: str) -> list[np.ndarray]:
+    """What each sampler of the prompt draws, decoded and saved by the server, [batch, height, width, 3]."""
+    prompt = dict(prompt)
+    for sampler in samplers:
+        prompt[f"decode {sampler}"] = node("REG_PlaygroundDecode", samples=[sampler, 0], size=64)
+        prompt[f"save {sampler}"] = node("SaveImage", images=[f"decode {sampler}", 0], filename_prefix="test")
+    outputs = server.run(prompt)
+    return [
+        np.stack([picture(server, entry) for entry in outputs[f"save {sampler}"]["images"]]) for sampler in samplers
+    ]
+
+
+def picture(server: ComfyServer, entry: dict[str, str]) -> np.ndarray:
+    query = urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
+    return np.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}"))).convert("RGB"))
+
+
+def queue_goes_on(server: ComfyServer, seed: int) -> bool:
+    (drawn,) = images(server, playground(seed) | {"k": stock("reg", seed)}, "k")
+    return drawn.shape == (2, 64, 64, 3)
+
+
+def ordered_inputs(info: dict[str, Any]) -> list[str]:
+    return [name for part in ("required", "optional") for name in info["input"].get(part, {})]
+
+
+@pytest.mark.parametrize("node_id", INPUTS)
+def test_inputs_and_outputs_keep_their_order(server: ComfyServer, node_id: str) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    assert ordered_inputs(info) == INPUTS[node_id]
+    assert info["output"] == OUTPUTS[node_id]
+
+
+@pytest.mark.parametrize("node_id", INPUTS)
+def test_every_input_and_output_says_what_it_is(server: ComfyServer, node_id: str) -> None:
+    info = server.get(f"/object_info/{node_id}")[node_id]
+    parts = [info["input"].get(part, {}) for part in ("required", "optional")]
+    options = {name: spec[1] for part in parts for name, spec in part.items()}
+    assert [name for name, extra in options.items() if not extra.get("tooltip")] == []
+    assert all(info["output_tooltips"])
+    assert info["description"]
+
+
+def test_ksampler_inputs_are_the_hosts(server: ComfyServer) -> None:
+    assert ordered_inputs(server.get("/object_info/KSampler")["KSampler"]) == KSAMPLER
+
+
+def test_the_pack_adds_no_other_node(server: ComfyServer) -> None:
+    assert {name for name in server.get("/object_info") if name.startswith("REG_")} == set(INPUTS)
+
+
+def test_every_route_draws_the_same_image(server: ComfyServer) -> None:
+    conditioning = {"positive": ["digits", 0], "negative": ["digits", 1]}
+    prompt = playground() | {
+        "KSampler": stock("reg"),
+        "CFGGuider": node("CFGGuider", model=["reg", 0], cfg=3.0, **conditioning),
+        "custom": custom("CFGGuider"),
+        "REG_Guider": node("REG_Guider", model=["model", 0], cfg=3.0, **conditioning, **REG),
+        "custom with REG": custom("REG_Guider"),
+        "REG_KSampler": {
+            **stock("model"),
+            "class_type": "REG_KSampler",
+            "inputs": {**stock("model")["inputs"], **REG},
+        },
+        "CFG": stock("model"),
+    }
+    drawn = images(server, prompt, "KSampler", "custom", "custom with REG", "REG_KSampler", "CFG")
+    for other in drawn[1:4]:
+        assert np.array_equal(other, drawn[0])
+    # On this model the factor is well below 1, so plain CFG at the same weight has the larger contrast.
+    assert drawn[4].std() > drawn[0].std()
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        node("REG_ScheduleConstant", cfg=3.0),
+        node("REG_ScheduleLinear", start_cfg=3.0, end_cfg=3.0),
+        node("REG_ScheduleInterval", cfg=3.0, start_percent=0.0, end_percent=1.0),
+        node(
+            "REG_ScheduleCurve",
+            curve={"points": [[0, 0.5], [1, 0.5]], "interpolation": "linear"},
+            min_cfg=1.0,
+            max_cfg=5.0,
+        ),
+    ],
+    ids=lambda schedule: schedule["class_type"],
+)
+def test_schedule_of_constant_weight_is_that_cfg(server: ComfyServer, schedule: dict[str, Any]) -> None:
+    prompt = playground() | {
+        "schedule": schedule,
+        "scheduled": node("REG_ApplySchedule", model=["model", 0], schedule=["schedule", 0]),
+        "fixed": stock("model"),
+        "by schedule": stock("scheduled", cfg=8.0),
+        "REG by schedule": {
+            **stock("model"),
+            "class_type": "REG_KSampler",
+            "inputs": {**stock("model", cfg=8.0)["inputs"], **REG, "schedule": ["schedule", 0]},
+        },
+        "REG fixed": stock("reg"),
+    }
+    fixed, scheduled, rectified, rectified_fixed = images(
+        server, prompt, "fixed", "by schedule", "REG by schedule", "REG fixed"
+    )
+    assert np.array_equal(scheduled, fixed)
+    assert np.array_equal(rectified, rectified_fixed)
+
+
+@pytest.mark.parametrize(
+    "schedule", [node("REG_ScheduleCosine", cfg=4.0, power=2.0), node("REG_ScheduleSNR", cfg=4.0, spread=1.0)]
+)
+def test_other_schedules_run(server: ComfyServer, schedule: dict[str, Any]) -> None:
+    prompt = playground() | {
+        "schedule": schedule,
+        "scheduled": node("REG_ApplySchedule", model=["reg", 0], schedule=["schedule", 0]),
+        "k": stock("scheduled"),
+    }
+    assert images(server, prompt, "k")[0].shape == (2, 64, 64, 3)
+
+
+BAD = {
+    "percent range reversed": (
+        {"reg": node("REG_Guidance", model=["model", 0], **{**REG, "start_percent": 0.8, "end_percent": 0.2})},
+        "start 0.8 and end 0.2",
+    ),
+    "percent out of range": (
+        {"reg": node("REG_Guidance", model=["model", 0], **{**REG, "end_percent": 1.5})},
+        "inside 0 to 1",
+    ),
+    "strength out of range": (
+        {"reg": node("REG_Guidance", model=["model", 0], **{**REG, "strength": 9.0})},
+        "strength",
+    ),
+    "unknown estimator": (
+        {"reg": node("REG_Guidance", model=["model", 0], **{**REG, "estimator": "magic"})},
+        "'magic' not in",
+    ),
+    "cfg missing": (
+        {
+            "k": {
+                "class_type": "REG_KSampler",
+                "inputs": {name: value for name, value in {**stock("model")["inputs"], **REG}.items() if name != "cfg"},
+            }
+        },
+        "cfg",
+    ),
+    "model without conditioning": (
+        {"k": {**stock("reg"), "inputs": {k: v for k, v in stock("reg")["inputs"].items() if k != "negative"}}},
+        "negative",
+    ),
+    "unknown class": ({"digits": node("REG_PlaygroundConditioning", classes="3a8")}, "unknown class 'a'"),
+    "no class": ({"digits": node("REG_PlaygroundConditioning", classes=" ")}, "no class at all"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_and_the_queue_goes_on(server: ComfyServer, case: str) -> None:
+    changes, message = BAD[case]
+    prompt = playground() | {"k": stock("reg")} | changes
+    with pytest.raises(BootstrapError) as refused:
+        images(server, prompt, "k")
+    assert message in str(refused.value)
+    assert queue_goes_on(server, seed=100 + list(BAD).index(case))
+
+
+def test_wrong_latent_gives_a_clear_error_and_the_queue_goes_on(server: ComfyServer) -> None:
+    prompt = playground() | {"k": node("EmptyLatentImage", width=64, height=64, batch_size=1)}
+    with pytest.raises(BootstrapError, match="Use Empty SD3 Latent Image at 64 x 64"):
+        images(server, prompt, "k")
+    assert queue_goes_on(server, seed=200)
+
+
+def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> None:
+    prompt = playground(seed=300) | {"k": stock("reg", 300, steps=2000)}
+
+    def interrupt(kind: str, data: Any) -> None:
+        if kind == "progress" and data.get("value", 0) >= 2:
+            server.post("/interrupt", {})
+
+    prompt["decode"] = node("REG_PlaygroundDecode", samples=["k", 0], size=64)
+    prompt["save"] = node("SaveImage", images=["decode", 0], filename_prefix="test")
+    began = time.monotonic()
+    with pytest.raises(BootstrapError, match="interrupted"):
+        server.run(prompt, interrupt)
+    assert time.monotonic() - began < 60
+    assert queue_goes_on(server, seed=301)
+
+
+def test_example_workflow_compares_cfg_and_reg(server: ComfyServer) -> None:
+    """Rows of equal noise and weight: alike without guidance; at high weight CFG leaves the range of grey, REG less."""
+    workflow = json.loads((ROOT / "example_workflows" / "playground.json").read_text("utf-8"))
+    prompt = to_prompt(workflow, server.get("/object_info"))
+    outputs = server.run(prompt)
+    drawn = {
+        prompt[name]["_meta"]["title"].removeprefix("Save "): np.stack([picture(server, e) for e in output["images"]])
+        for name, output in outputs.items()
+    }
+    assert set(drawn) == {f"{method} w = {w}" for method in ("CFG", "REG") for w in (1, 2, 3, 5)}
+    assert np.array_equal(drawn["CFG w = 1"], drawn["REG w = 1"])
+    for w in (2, 3, 5):
+        white = {method: (drawn[f"{method} w = {w}"] == 255).mean() for method in ("CFG", "REG")}
+        assert white["CFG"] > white["REG"]
+
+
+def test_templates_of_the_pack_are_offered(server: ComfyServer) -> None:
+    offered = server.get("/workflow_templates")
+    assert "playground" in [name for names in offered.values() for name in names]
