@@ -20,20 +20,22 @@ class GradientUnavailable(RuntimeError):
 
 
 def _alias(value: Any) -> Any:
-    """A normal tensor on the memory of an inference tensor; lists and tuples are searched, all else passes."""
+    """A weight or inference tensor as a normal tensor without grad on the same memory; also inside lists and tuples."""
     if isinstance(value, (list, tuple)):
         if any(isinstance(item, (Tensor, list, tuple)) for item in value) and type(value) in (list, tuple):
             return type(value)(_alias(item) for item in value)
         return value
     # Subclasses (quantised weights) own no plain storage; they are dequantised into fresh tensors before use.
-    if type(value) not in (Tensor, torch.nn.Parameter) or not value.is_inference() or value.layout != torch.strided:
+    if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
         return value
+    if not value.is_inference():
+        return value.detach() if type(value) is torch.nn.Parameter else value  # no graph to weights
     alias = torch.empty(0, dtype=value.dtype, device=value.device)
     return alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
 
 
-class _InferenceAliases(TorchFunctionMode):
-    """Inside this mode every torch call sees normal aliases in place of inference tensors.
+class _PlainTensors(TorchFunctionMode):
+    """Inside this mode every torch call sees normal tensors without grad in place of weights and inference tensors.
 
     Autograd refuses to save an inference tensor for backward; an alias of the same memory it saves without a copy.
     """
@@ -55,7 +57,7 @@ def recording(in_place: bool = False) -> Iterator[None]:
     they are copied at the moment they are overwritten, at the price of slower dispatch. The caller's modes come back on
     every exit, also by an exception.
     """
-    with torch.inference_mode(False), torch.enable_grad(), _InferenceAliases():
+    with torch.inference_mode(False), torch.enable_grad(), _PlainTensors():
         if in_place:
             with allow_mutation_on_saved_tensors():
                 yield

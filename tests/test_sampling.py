@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 import logging
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -206,12 +205,19 @@ class Interrupted(Exception):
     pass
 
 
-def untouched(model: Model, before: dict[str, Tensor]) -> bool:
+def state(model: Model) -> list[tuple[Tensor, bool, bool]]:
+    return [(p.clone(), p.requires_grad, p.is_inference()) for p in model.model.parameters()]
+
+
+def untouched(model: Model, before: list[tuple[Tensor, bool, bool]]) -> bool:
     """Weights, their flags, the process-wide flag and the modes are what they were."""
-    parameters = list(model.model.parameters())
+    same = [
+        torch.equal(new, old) and new_flags == old_flags
+        for (new, *new_flags), (old, *old_flags) in zip(state(model), before, strict=True)
+    ]
     return (
-        all(torch.equal(value, before[name]) for name, value in model.model.state_dict().items())
-        and all(p.is_inference() and not p.requires_grad and p.grad is None for p in parameters)
+        all(same)
+        and all(p.grad is None for p in model.model.parameters())
         and comfy.model_management.in_training is False
         and torch.is_inference_mode_enabled()
         and not torch.is_grad_enabled()
@@ -221,14 +227,14 @@ def untouched(model: Model, before: dict[str, Tensor]) -> bool:
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
 def test_nothing_is_left_behind(model: Model, estimator: str) -> None:
-    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    before = state(model)
     sample(reg(model, estimator=estimator))
     assert untouched(model, before)
 
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
 def test_nothing_is_left_behind_by_an_exception(model: Model, estimator: str) -> None:
-    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    before = state(model)
     guided, calls = reg(model, estimator=estimator), iter(range(100))
 
     def fail(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
@@ -244,7 +250,7 @@ def test_nothing_is_left_behind_by_an_exception(model: Model, estimator: str) ->
 
 
 def test_nothing_is_left_behind_by_an_interrupt(model: Model) -> None:
-    before = {name: value.clone() for name, value in model.model.state_dict().items()}
+    before = state(model)
     guided = reg(model)
 
     def interrupt(args: dict[str, Any]) -> Tensor:
@@ -376,26 +382,21 @@ def test_regional_prompts_are_differentiated_as_the_host_composes_them(flow: Mod
     assert float(product) == pytest.approx(float(difference), rel=2e-2)
 
 
+@pytest.mark.parametrize("estimator", ["reverse", "finite difference"])
 @pytest.mark.parametrize("reg_first", [True, False])
-def test_output_cache_does_not_reach_the_factor(flow: Model, reg_first: bool) -> None:
+def test_output_cache_does_not_reach_what_reg_evaluates(reg_first: bool, estimator: str) -> None:
+    """At this threshold EasyCache answers every step after the first from its cache, where the model has its hook."""
+    unet = FAMILIES["UNet eps"]()
+
     def cached(model: Model) -> Model:
         return nodes_easycache.EasyCacheNode.execute(model, 10.0, 0.0, 1.0, False)[0]
 
-    nodes_order = (
-        (lambda m: cached(reg(m, estimator="finite difference")))
-        if reg_first
-        else (lambda m: reg(cached(m), estimator="finite difference"))
-    )
-    guided, seen = recorded(nodes_order(flow))
-    sample(guided)
-    plain, plain_seen = recorded(cached(flow))
-    sample(plain)
-    first = seen[1], plain_seen[1]
-    factor = (first[0]["cond_denoised"] - first[0]["uncond_denoised"]).norm() / (
-        first[1]["cond_denoised"] - first[1]["uncond_denoised"]
-    ).norm()
-    assert torch.isfinite(factor)
-    assert float(factor) > 1e-3
+    def guided(model: Model) -> Model:
+        return reg(model, estimator=estimator)
+
+    assert not torch.equal(sample(cached(unet)), sample(unet))
+    both = cached(guided(unet)) if reg_first else guided(cached(unet))
+    assert torch.equal(sample(both), sample(guided(unet)))
 
 
 @pytest.mark.parametrize(
@@ -457,13 +458,3 @@ def test_attention_without_a_backward_pass_is_replaced_in_the_gradient_pass_only
 def test_empty_conditioning_is_refused(flow: Model) -> None:
     with pytest.raises(ValueError, match="negative conditioning is empty"):
         guider(flow, conditioning(1), [], CFG)
-
-
-def test_host_signatures_that_the_hooks_rely_on() -> None:
-    assert list(inspect.signature(comfy.samplers._calc_cond_batch).parameters) == [
-        "model",
-        "conds",
-        "x_in",
-        "timestep",
-        "model_options",
-    ]

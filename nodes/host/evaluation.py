@@ -48,13 +48,17 @@ class Evaluation:
         """What the host would do without REG."""
         return self.executor(self.model, self.conds, self.x, self.sigma, self.model_options)
 
+    @property
+    def cached(self) -> bool:
+        """An output cache of the host is on this model."""
+        return bool(self._cache_wrappers())
+
     def unconditional(self) -> Tensor:
         """D_u alone; the negative keeps its place, by which attention patches of other packs know it."""
-        conds = [None, self.conds[1]]
-        return self.executor(self.model, conds, self.x, self.sigma, self.model_options)[1]
+        return self._uncached([None, self.conds[1]], self.x, self._options(None))[1]
 
-    def uncached_predictions(self) -> list[Tensor]:
-        """D_c and D_u of the model itself, never out of a cache."""
+    def both(self) -> list[Tensor]:
+        """D_c and D_u in one batch, as the host makes them, but never out of a cache."""
         return self._uncached(self.conds, self.x, self._options(None))
 
     def conditional(self, estimator: str) -> Callable[[Tensor], Tensor]:
@@ -63,8 +67,8 @@ class Evaluation:
         return lambda x: self._uncached([self.conds[0]], x, options)[0]
 
     def _uncached(self, conds: list[Cond], x: Tensor, options: dict[str, Any]) -> list[Tensor]:
-        inner = {id(function) for keyed in self._cache_wrappers() for function in keyed}
-        wrappers = [w for w in self.executor.wrappers[self.executor.idx + 1 :] if id(w) not in inner]
+        caches = [function for functions in self._cache_wrappers() for function in functions]
+        wrappers = [w for w in self.executor.wrappers[self.executor.idx + 1 :] if w not in caches]
         executor = WrapperExecutor.new_executor(self.executor.original, wrappers)
         return executor.execute(self.model, conds, x, self.sigma, options)
 

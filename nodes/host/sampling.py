@@ -110,6 +110,8 @@ class Guidance:
             product = torch.zeros_like(conditional)
             rectified = self.rectification.unconditional(conditional, unconditional, product)
             return unconditional, RectifiedPair(conditional, rectified, product)
+        if evaluation.cached:
+            run.warn("the output cache on this model (EasyCache) is passed by at the steps that REG rectifies")
         run.estimator = run.estimator or self._choose(run, evaluation.model)
         if run.estimator != FORWARD_ONLY:
             unconditional = evaluation.unconditional()
@@ -122,7 +124,7 @@ class Guidance:
                 reason = str(error).strip().splitlines()[0]
                 run.warn(f"estimator '{run.estimator}' failed ({reason}); '{FORWARD_ONLY}' finishes this run")
                 run.estimator = FORWARD_ONLY
-        conditional, unconditional = evaluation.uncached_predictions()
+        conditional, unconditional = evaluation.both()
         difference = partial(finite_difference, step=difference_step(evaluation.eps))
         pair = replace(self.rectification, estimator=difference).pair(
             evaluation.conditional(FORWARD_ONLY), evaluation.x, unconditional, alpha, conditional
