@@ -28,16 +28,17 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import nodes  # noqa: E402
-from reg_pack.nodes.inputs import guided_model  # noqa: E402
+from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight  # noqa: E402
 from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning  # noqa: E402
+from reg_pack.reg_core.rectification import Rectification  # noqa: E402
 from reg_pack.reg_core.schedule import SNR, Interval  # noqa: E402
 
 WEIGHT, STEPS, BATCH, ROUNDS = 3.0, 20, 10, 7
 Model = Any
 
 
-def reg(model: Model, form: str, estimator: str, schedule: Any = None) -> Model:
-    return guided_model(model, 1.0, form, estimator, 0.0, 1.0, schedule, None)
+def reg(model: Model, form: str, estimator: str) -> Model:
+    return Guidance(Rectification(form=form), estimator).install(model)
 
 
 def sample(model: Model, weight: float = WEIGHT) -> Tensor:
@@ -58,7 +59,7 @@ def print_cost(model: Model) -> None:
         for estimator in ("reverse", "finite difference", "forward"):
             guided = reg(model, form, estimator)
             ways[f"REG {form}, {estimator}"] = lambda guided=guided: sample(guided)
-    interval = reg(model, "row-sum", "reverse", Interval(WEIGHT, 0.2, 0.6))
+    interval = ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(reg(model, "row-sum", "reverse"))
     ways["REG row-sum, reverse, interval 0.2 to 0.6"] = lambda: sample(interval)
     for run in ways.values():
         run()
@@ -104,7 +105,7 @@ def print_saturation(model: Model) -> None:
         "CFG": lambda weight: sample(model, weight),
         "REG row-sum": lambda weight: sample(reg(model, "row-sum", "reverse"), weight),
         "REG directional": lambda weight: sample(reg(model, "directional", "reverse"), weight),
-        "SNR schedule, spread 1": lambda weight: sample(guided_schedule(model, weight)),
+        "SNR schedule, spread 1": lambda weight: sample(ScheduledWeight(SNR(weight)).install(model)),
     }
     weights = (1.0, 2.0, 3.0, 5.0)
     print("\n| pixels more than 0.05 outside [0, 1] | " + " | ".join(f"w = {w:g}" for w in weights) + " |")
@@ -113,10 +114,6 @@ def print_saturation(model: Model) -> None:
         pixels = [(run(weight) + 1) / 2 for weight in weights]
         shares = [float(((p - p.clamp(0, 1)).abs() > 0.05).float().mean()) for p in pixels]
         print(f"| {name} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
-
-
-def guided_schedule(model: Model, weight: float) -> Model:
-    return guided_model(model, 0.0, "row-sum", "auto", 0.0, 1.0, SNR(weight, 1.0), None)
 
 
 def main() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from comfy_api.latest import io
 
 from ..reg_core.schedule import Schedule
 from .host.sampling import Model, ScheduledWeight
-from .inputs import GuidanceScheduleType, guided_model, rectification_inputs, validated_range
+from .inputs import GuidanceScheduleType, RectifiedNode, rectification_inputs
 
 
-class RectifiedGuidance(io.ComfyNode):
+class RectifiedGuidance(RectifiedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -28,24 +30,8 @@ class RectifiedGuidance(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        return validated_range(start_percent, end_percent)
-
-    @classmethod
-    def execute(
-        cls,
-        model: Model,
-        strength: float,
-        form: str,
-        estimator: str,
-        start_percent: float,
-        end_percent: float,
-        schedule: Schedule | None = None,
-    ) -> io.NodeOutput:
-        node_id = cls.hidden.unique_id
-        return io.NodeOutput(
-            guided_model(model, strength, form, estimator, start_percent, end_percent, schedule, node_id)
-        )
+    def execute(cls, model: Model, **rectification: Any) -> io.NodeOutput:
+        return io.NodeOutput(cls.guided(model, **rectification))
 
 
 class ApplySchedule(io.ComfyNode):
@@ -64,8 +50,9 @@ class ApplySchedule(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the schedule: plug it into any sampler or guider.")],
+            hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
     def execute(cls, model: Model, schedule: Schedule) -> io.NodeOutput:
-        return io.NodeOutput(ScheduledWeight(schedule).install(model))
+        return io.NodeOutput(ScheduledWeight(schedule, cls.hidden.unique_id).install(model))

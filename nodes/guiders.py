@@ -6,12 +6,11 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..reg_core.schedule import Schedule
 from .host.sampling import Model, guider
-from .inputs import cfg_input, guided_model, rectification_inputs, validated_range
+from .inputs import RectifiedNode, cfg_input, rectification_inputs
 
 
-class RectifiedGuider(io.ComfyNode):
+class RectifiedGuider(RectifiedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -32,23 +31,5 @@ class RectifiedGuider(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        return validated_range(start_percent, end_percent)
-
-    @classmethod
-    def execute(
-        cls,
-        model: Model,
-        positive: Any,
-        negative: Any,
-        cfg: float,
-        strength: float,
-        form: str,
-        estimator: str,
-        start_percent: float,
-        end_percent: float,
-        schedule: Schedule | None = None,
-    ) -> io.NodeOutput:
-        node_id = cls.hidden.unique_id
-        guided = guided_model(model, strength, form, estimator, start_percent, end_percent, schedule, node_id)
-        return io.NodeOutput(guider(guided, positive, negative, cfg))
+    def execute(cls, model: Model, positive: Any, negative: Any, cfg: float, **rectification: Any) -> io.NodeOutput:
+        return io.NodeOutput(guider(cls.guided(model, **rectification), positive, negative, cfg))

@@ -80,28 +80,35 @@ def rectification_inputs() -> list[io.Input]:
     ]
 
 
-def validated_range(start_percent: float | None, end_percent: float | None) -> bool | str:
-    """The host's answer format: True, or the text of the error. A linked value is unknown (None) until it runs."""
-    try:
-        check_range(0.0 if start_percent is None else start_percent, 1.0 if end_percent is None else end_percent)
-    except ValueError as error:
-        return str(error)
-    return True
+class RangedNode(io.ComfyNode):
+    """A node with a range of sampling percent, refused before the run if it is reversed."""
+
+    @classmethod
+    def validate_inputs(cls, start_percent: float | None, end_percent: float | None) -> bool | str:
+        try:  # a linked value is unknown (None) until it runs
+            check_range(0.0 if start_percent is None else start_percent, 1.0 if end_percent is None else end_percent)
+        except ValueError as error:
+            return str(error)
+        return True
 
 
-def guided_model(
-    model: Model,
-    strength: float,
-    form: str,
-    estimator: str,
-    start_percent: float,
-    end_percent: float,
-    schedule: Schedule | None,
-    node_id: str | None,
-) -> Model:
-    """A clone of the MODEL with the schedule and REG installed; raises ValueError for a reversed range."""
-    rectification = Rectification(strength=strength, form=form)
-    guidance = Guidance(rectification, estimator, start_percent, end_percent, node_id)
-    if schedule is not None:
-        model = ScheduledWeight(schedule).install(model)
-    return guidance.install(model)
+class RectifiedNode(RangedNode):
+    """A node with the REG inputs."""
+
+    @classmethod
+    def guided(
+        cls,
+        model: Model,
+        strength: float,
+        form: str,
+        estimator: str,
+        start_percent: float,
+        end_percent: float,
+        schedule: Schedule | None = None,
+    ) -> Model:
+        """A clone of the MODEL with the schedule and REG installed; raises ValueError for a reversed range."""
+        node_id = cls.hidden.unique_id
+        guidance = Guidance(Rectification(strength, form), estimator, start_percent, end_percent, node_id)
+        if schedule is not None:
+            model = ScheduledWeight(schedule, node_id).install(model)
+        return guidance.install(model)

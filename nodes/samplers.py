@@ -7,12 +7,11 @@ from typing import Any
 import comfy.samplers
 from comfy_api.latest import io
 
-from ..reg_core.schedule import Schedule
 from .host.sampling import Model, ksample
-from .inputs import cfg_input, guided_model, rectification_inputs, validated_range
+from .inputs import RectifiedNode, cfg_input, rectification_inputs
 
 
-class RectifiedKSampler(io.ComfyNode):
+class RectifiedKSampler(RectifiedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -61,10 +60,6 @@ class RectifiedKSampler(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        return validated_range(start_percent, end_percent)
-
-    @classmethod
     def execute(
         cls,
         model: Model,
@@ -77,15 +72,8 @@ class RectifiedKSampler(io.ComfyNode):
         negative: Any,
         latent_image: dict[str, Any],
         denoise: float,
-        strength: float,
-        form: str,
-        estimator: str,
-        start_percent: float,
-        end_percent: float,
-        schedule: Schedule | None = None,
+        **rectification: Any,
     ) -> io.NodeOutput:
-        node_id = cls.hidden.unique_id
-        guided = guided_model(model, strength, form, estimator, start_percent, end_percent, schedule, node_id)
-        return io.NodeOutput(
-            ksample(guided, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise)
-        )
+        guided = cls.guided(model, **rectification)
+        settings = (seed, steps, cfg, sampler_name, scheduler)
+        return io.NodeOutput(ksample(guided, settings, positive, negative, latent_image, denoise))

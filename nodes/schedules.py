@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..reg_core.schedule import SNR, Constant, Cosine, Curve, Interval, Linear
 from .host.curve import curve_points
-from .inputs import GuidanceScheduleType, cfg_input, percent_inputs, validated_range
+from .inputs import GuidanceScheduleType, RangedNode, cfg_input, percent_inputs
 
 CATEGORY = "advanced/guidance/schedules"
 
@@ -78,7 +78,7 @@ class ScheduleCosine(io.ComfyNode):
         return io.NodeOutput(Cosine(cfg, power))
 
 
-class ScheduleInterval(io.ComfyNode):
+class ScheduleInterval(RangedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -87,10 +87,6 @@ class ScheduleInterval(io.ComfyNode):
             "Full guidance inside a range of the sampling, none outside, where each step then costs half.",
             [cfg_input(tooltip="Guidance weight inside the range; outside it is 1."), *percent_inputs()],
         )
-
-    @classmethod
-    def validate_inputs(cls, start_percent: float, end_percent: float) -> bool | str:
-        return validated_range(start_percent, end_percent)
 
     @classmethod
     def execute(cls, cfg: float, start_percent: float, end_percent: float) -> io.NodeOutput:

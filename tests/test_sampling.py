@@ -17,8 +17,8 @@ from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_adva
 from torch import Tensor
 
 import nodes
-from reg_pack.nodes.host.sampling import GUIDANCE_KEY, ScheduledWeight, guider, ksample
-from reg_pack.nodes.inputs import guided_model
+from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, ScheduledWeight, guider, ksample
+from reg_pack.reg_core.rectification import Rectification
 from reg_pack.reg_core.schedule import SNR, Interval, Linear
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -60,7 +60,9 @@ def reg(
     end: float = 1.0,
     schedule: Any = None,
 ) -> Model:
-    return guided_model(model, strength, form, estimator, start, end, schedule, None)
+    if schedule is not None:
+        model = ScheduledWeight(schedule).install(model)
+    return Guidance(Rectification(strength, form), estimator, start, end).install(model)
 
 
 def sample(
@@ -178,7 +180,7 @@ def test_every_route_gives_the_same_image(model: Model) -> None:
     stock.set_conds(conditioning(1), conditioning(2))
     stock.set_cfg(CFG)
     latent = empty_latent(model)
-    own = ksample(guided, SEED, STEPS, CFG, "euler", "simple", conditioning(1), conditioning(2), latent, 1.0)
+    own = ksample(guided, (SEED, STEPS, CFG, "euler", "simple"), conditioning(1), conditioning(2), latent, 1.0)
     assert torch.equal(custom(stock, model), expected)
     assert torch.equal(custom(guider(guided, conditioning(1), conditioning(2), CFG), model), expected)
     assert torch.equal(own["samples"], expected)
@@ -416,13 +418,14 @@ def test_the_artist_is_told_what_happened(
     assert message in caplog.text
 
 
-def test_a_guider_that_reg_cannot_reach_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
-    dual = nodes_custom_sampler.Guider_DualCFG(reg(flow))
+def test_a_guider_that_cannot_be_reached_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
+    dual = nodes_custom_sampler.Guider_DualCFG(reg(flow, schedule=Linear(5.0, 1.5)))
     dual.set_conds(conditioning(1), conditioning(3), conditioning(2))
     dual.set_cfg(CFG, 2.0)
     with caplog.at_level(logging.INFO, "REG"):
         custom(dual, flow)
     assert "in a way of its own" in caplog.text
+    assert "Guider_DualCFG may not read" in caplog.text
 
 
 def test_model_whose_weights_stream_is_not_differentiated(flow: Model, caplog: pytest.LogCaptureFixture) -> None:

@@ -44,9 +44,9 @@ class GuidanceRun:
         """One sentence: what happened, or why nothing did."""
         if self.changes:
             return (
-                f"{form} by {self.estimator} in {len(self.changes)} of {self.evaluations} evaluations: "
-                f"guidance changed by {sum(self.changes) / len(self.changes):.0%} on average, "
-                f"factor {min(self.factors):.2f} to {max(self.factors):.2f}"
+                f"guidance changed by {sum(self.changes) / len(self.changes):.0%}, "
+                f"factor {min(self.factors):.2f} to {max(self.factors):.2f}, "
+                f"in {len(self.changes)} of {self.evaluations} evaluations ({form}, {self.estimator})"
             )
         if not self.evaluations:
             return (

@@ -7,6 +7,7 @@ calc cond batch   the conditional pass goes through the estimator; D_u is replac
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -154,9 +155,20 @@ class ScheduledWeight:
     def install(self, model: Model) -> Model:
         """A clone of the MODEL that samples with this schedule in place of any it carried before."""
         model = model.clone()
-        model.remove_wrappers_with_key(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY)
-        model.add_wrapper_with_key(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY, self.predict_noise)
+        for kind, wrapper in (
+            (WrappersMP.OUTER_SAMPLE, self.outer_sample),
+            (WrappersMP.PREDICT_NOISE, self.predict_noise),
+        ):
+            model.remove_wrappers_with_key(kind, SCHEDULE_KEY)
+            model.add_wrapper_with_key(kind, SCHEDULE_KEY, wrapper)
         return model
+
+    def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+        kind = type(executor.class_obj)
+        if kind.predict_noise is not comfy.samplers.CFGGuider.predict_noise:
+            text = f"the schedule sets the guider's cfg, which {kind.__name__} may not read. Use CFG Guider."
+            tell(text, self.node_id, logging.WARNING)
+        return executor(*args, **kwargs)
 
     def predict_noise(self, executor: WrapperExecutor, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         guider = executor.class_obj
@@ -187,18 +199,17 @@ def guider(model: Model, positive: Any, negative: Any, cfg: float) -> comfy.samp
 
 def ksample(
     model: Model,
-    seed: int,
-    steps: int,
-    cfg: float,
-    sampler_name: str,
-    scheduler: str,
+    settings: tuple[int, int, float, str, str],
     positive: Any,
     negative: Any,
     latent_image: dict[str, Any],
     denoise: float,
 ) -> dict[str, Any]:
-    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress and interrupt."""
+    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress and interrupt.
+
+    ``settings`` are seed, steps, cfg, sampler name and scheduler; raises ValueError for conditioning without entries.
+    """
     check_conditioning(positive, negative)
     return nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
-        model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent_image, denoise=denoise
+        model, *settings, positive, negative, latent_image, denoise=denoise
     )[0]
