@@ -12,6 +12,7 @@ import comfy.sample
 import comfy.samplers
 import pytest
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced
 from torch import Tensor
@@ -441,21 +442,21 @@ def test_model_whose_weights_stream_is_not_differentiated(flow: Model, caplog: p
     assert "would be silently wrong" in caplog.text
 
 
-def test_attention_without_a_backward_pass_is_replaced_in_the_gradient_pass_only(flow: Model) -> None:
+@pytest.mark.parametrize("estimator", ["reverse", "forward"])
+def test_attention_without_a_derivative_is_replaced_where_one_is_taken(flow: Model, estimator: str) -> None:
     """An override of another pack that leaves the graph, as sage and flash attention do."""
-    from comfy.ldm.modules.attention import attention_pytorch
-
     calls: list[bool] = []
 
-    def detached(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        calls.append(args[0].requires_grad)
-        return attention_pytorch(*args, **kwargs).detach()
+    def detached(func: Callable[..., Tensor], q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        calls.append(q.requires_grad or torch.autograd.forward_ad.unpack_dual(q).tangent is not None)
+        plain = torch.autograd.forward_ad.unpack_dual(q.detach()).primal
+        return attention_pytorch(plain, *[a.detach() for a in args[:2]], *args[2:], **kwargs).detach()
 
     patched = flow.clone()
     patched.model_options["transformer_options"]["optimized_attention_override"] = detached
-    expected = sample(reg(flow))
-    assert relative_error(sample(reg(patched)), expected) < 1e-5
-    assert {True, False} == set(calls)
+    expected = sample(reg(flow, estimator=estimator))
+    assert relative_error(sample(reg(patched, estimator=estimator)), expected) < 1e-5
+    assert set(calls) == {True, False}
 
 
 def test_empty_conditioning_is_refused(flow: Model) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import comfy.model_management
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor
+from torch.autograd.forward_ad import unpack_dual
 
 
 @contextmanager
@@ -34,10 +35,14 @@ def differentiable_attention(estimator: str, before: Callable[..., Tensor] | Non
         if before is None:
             return plain(q, *args, **kwargs)
         output = before(plain, q, *args, **kwargs)
-        # A kernel of another pack may leave the graph (sage, flash): its gradient would be silently wrong.
-        return plain(q, *args, **kwargs) if q.requires_grad and not output.requires_grad else output
+        # A kernel of another pack may leave the graph (sage, flash): the derivative would be silently wrong.
+        return plain(q, *args, **kwargs) if _carries_derivative(q) and not _carries_derivative(output) else output
 
     return override
+
+
+def _carries_derivative(tensor: Tensor) -> bool:
+    return tensor.requires_grad or unpack_dual(tensor).tangent is not None
 
 
 def backward_refusal(model: Any) -> str | None:
