@@ -1,4 +1,4 @@
-"""What keeps the code in one piece: its import rules, and ruff."""
+"""What keeps the pack in one piece: its floor, its import rules, and ruff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,17 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.pack import load
+
 ROOT = Path(__file__).parents[1]
+
+
+def test_older_comfyui_is_named() -> None:
+    pack = load("reg_root", ROOT / "__init__.py")
+    for version in ("0.16.0", "0.16.3", "0.30.0", "1.2"):
+        pack.require_comfyui(version)
+    with pytest.raises(ImportError, match="this is 0.15.9"):
+        pack.require_comfyui("0.15.9")
 
 
 def test_core_imports_only_torch_numpy_and_the_standard_library() -> None:
