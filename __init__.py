@@ -7,9 +7,7 @@ OLDEST_COMFYUI = (0, 16)
 def require_comfyui(version: str) -> None:
     """Raises ImportError, which the host logs, if this ComfyUI is older than the pack's floor."""
     if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_COMFYUI:
-        raise ImportError(
-            f"Rectified Gradient Guidance needs ComfyUI 0.16 or newer, this is {version}. Update it."
-        )
+        raise ImportError(f"Rectified Gradient Guidance needs ComfyUI 0.16 or newer, this is {version}. Update it.")
 
 
 async def comfy_entrypoint():

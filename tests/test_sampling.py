@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import comfy.hooks
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
@@ -67,22 +68,11 @@ def reg(
 
 
 def sample(
-    model: Model, cfg: float = CFG, sampler: str = "euler", positive: Any = None, denoise: float = 1.0
+    model: Model, cfg: float = CFG, sampler: str = "euler", positive: Any = None, negative: Any = None
 ) -> Tensor:
     """The stock KSampler."""
-    latent = empty_latent(model)
-    result = nodes.common_ksampler(
-        model,
-        SEED,
-        STEPS,
-        cfg,
-        sampler,
-        "simple",
-        positive or conditioning(1),
-        conditioning(2),
-        latent,
-        denoise=denoise,
-    )
+    conds = (positive or conditioning(1), negative or conditioning(2))
+    result = nodes.common_ksampler(model, SEED, STEPS, cfg, sampler, "simple", *conds, empty_latent(model))
     return result[0]["samples"]
 
 
@@ -355,6 +345,27 @@ def test_outside_the_interval_there_is_no_unconditional_pass(flow: Model) -> Non
     inside = sum(sampling.percent_to_sigma(0.6) <= sigma <= sampling.percent_to_sigma(0.3) for sigma in sigmas)
     assert 0 < inside < STEPS
     assert sum(rows) == (STEPS - inside) + 3 * inside
+
+
+@pytest.mark.parametrize("estimator", ["reverse", "finite difference"])
+def test_lora_by_hook_equals_lora_by_loader(model: Model, estimator: str) -> None:
+    """The host swaps hooked weights in between the two predictions, in place, also while a gradient is recorded."""
+    weights = model.model.state_dict()
+    layer = next(key for key in weights if key.endswith(("mlp.fc1.weight", "ff.net.2.weight")))
+    rows, columns = weights[layer].shape
+    generator = torch.Generator().manual_seed(0)
+    name = layer.removesuffix(".weight")
+    lora = {
+        f"{name}.lora_up.weight": torch.randn(rows, 2, generator=generator),
+        f"{name}.lora_down.weight": torch.randn(2, columns, generator=generator),
+    }
+    before = sample(reg(model, estimator=estimator))
+    loaded = sample(reg(comfy.sd.load_lora_for_models(model, None, lora, 0.5, 0.0)[0], estimator=estimator))
+    hooks = comfy.hooks.create_hook_lora(lora, 0.5, 0.0)
+    hooked = [comfy.hooks.set_hooks_for_conditioning(conditioning(seed), hooks) for seed in (1, 2)]
+    assert torch.equal(sample(reg(model, estimator=estimator), positive=hooked[0], negative=hooked[1]), loaded)
+    assert relative_error(loaded, before) > 0.1  # the LoRA is on
+    assert torch.equal(sample(reg(model, estimator=estimator)), before)  # and off again
 
 
 def area(cond: list[Any], x: int) -> Any:
