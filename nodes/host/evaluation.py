@@ -10,7 +10,7 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .gradient import differentiable_attention
+from .gradient import GRADIENT_FREE, differentiable_attention
 from .noise_level import signal_scale
 
 # Wrappers that answer a repeated noise level from a cache: a shifted input would get the output of the unshifted one.
@@ -63,7 +63,7 @@ class Evaluation:
 
     def conditional(self, estimator: str) -> Callable[[Tensor], Tensor]:
         """The conditional denoiser ``x -> D_c`` that ``estimator`` may difference or differentiate."""
-        options = self._options(None if estimator == "finite difference" else estimator)
+        options = self._options(None if estimator == GRADIENT_FREE else estimator)
         return lambda x: self._uncached([self.conds[0]], x, options)[0]
 
     def _uncached(self, conds: list[Cond], x: Tensor, options: dict[str, Any]) -> list[Tensor]:

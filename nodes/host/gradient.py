@@ -14,6 +14,9 @@ from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
+GRADIENT_FREE = "finite difference"
+"""The estimator that needs nothing of this, and takes over where a derivative cannot be had."""
+
 
 @contextmanager
 def differentiable_kernels() -> Iterator[None]:

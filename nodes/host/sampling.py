@@ -23,7 +23,7 @@ from ...reg_core.jacobian import difference_step, finite_difference
 from ...reg_core.rectification import Rectification, RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
 from .evaluation import Evaluation
-from .gradient import backward_refusal, differentiable_kernels
+from .gradient import GRADIENT_FREE, backward_refusal, differentiable_kernels
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import tell
 from .record import GuidanceRun
@@ -31,7 +31,6 @@ from .record import GuidanceRun
 GUIDANCE_KEY = "rectified_gradient_guidance"
 SCHEDULE_KEY = "guidance_schedule"
 AUTO = "auto"
-FORWARD_ONLY = "finite difference"
 
 Model = Any
 
@@ -114,7 +113,7 @@ class Guidance:
         if evaluation.cached:
             run.warn("the output cache on this model (EasyCache) is passed by at the steps that REG rectifies")
         run.estimator = run.estimator or self._choose(run, evaluation.model)
-        if run.estimator != FORWARD_ONLY:
+        if run.estimator != GRADIENT_FREE:
             unconditional = evaluation.unconditional()
             exact = replace(self.rectification, estimator=run.estimator)
             try:
@@ -123,12 +122,12 @@ class Guidance:
                     return unconditional, exact.pair(denoiser, evaluation.x, unconditional, alpha)
             except RuntimeError as error:  # no derivative, or no memory for it; a fault of the model itself comes again
                 reason = str(error).strip().splitlines()[0]
-                run.warn(f"estimator '{run.estimator}' failed ({reason}); '{FORWARD_ONLY}' finishes this run")
-                run.estimator = FORWARD_ONLY
+                run.warn(f"estimator '{run.estimator}' failed ({reason}); '{GRADIENT_FREE}' finishes this run")
+                run.estimator = GRADIENT_FREE
         conditional, unconditional = evaluation.both()
         difference = partial(finite_difference, step=difference_step(evaluation.eps))
         pair = replace(self.rectification, estimator=difference).pair(
-            evaluation.conditional(FORWARD_ONLY), evaluation.x, unconditional, alpha, conditional
+            evaluation.conditional(GRADIENT_FREE), evaluation.x, unconditional, alpha, conditional
         )
         if pair.product is not None and not bool(pair.product.any()):
             run.warn("the model gave a shifted input the same output (a node that caches outputs?): plain CFG there")
@@ -141,8 +140,8 @@ class Guidance:
         if refusal is None:
             return wanted
         if self.estimator != AUTO:
-            run.warn(f"estimator 'reverse' would be silently wrong here: {refusal}; '{FORWARD_ONLY}' takes its place")
-        return FORWARD_ONLY
+            run.warn(f"estimator 'reverse' would be silently wrong here: {refusal}; '{GRADIENT_FREE}' takes its place")
+        return GRADIENT_FREE
 
 
 @dataclass(frozen=True)
