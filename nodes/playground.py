@@ -33,7 +33,7 @@ def decode(latent: Tensor, size: int) -> Tensor:
         )
     pixels = ((pixel_shuffle(latent, 4) + 1) / 2).clamp(0, 1)
     pixels = interpolate(pixels, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
-    return pixels.movedim(1, -1).expand(-1, -1, -1, 3)
+    return pixels.movedim(1, -1).repeat(1, 1, 1, 3)
 
 
 class PlaygroundConditioning(io.ComfyNode):
