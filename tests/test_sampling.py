@@ -453,6 +453,41 @@ def test_model_whose_weights_stream_is_not_differentiated(flow: Model, caplog: p
     assert "would be silently wrong" in caplog.text
 
 
+def out_of_memory(output: Tensor, x: Tensor) -> Tensor:
+    if torch.is_grad_enabled():
+        raise torch.OutOfMemoryError("no memory for the graph")
+    return output
+
+
+@pytest.mark.parametrize("fault", [lambda output, x: output.detach(), out_of_memory], ids=["detached", "out of memory"])
+def test_model_without_a_gradient_is_differenced_instead(
+    flow: Model, caplog: pytest.LogCaptureFixture, fault: Callable[[Tensor, Tensor], Tensor]
+) -> None:
+    """The image is not lost, and the artist is told."""
+    expected = sample(reg(flow, estimator="finite difference"))
+    guided = reg(flow)
+    guided.set_model_unet_function_wrapper(
+        lambda apply_model, o: fault(apply_model(o["input"], o["timestep"], **o["c"]), o["input"])
+    )
+    with caplog.at_level(logging.INFO, "REG"):
+        assert torch.equal(sample(guided), expected)
+    assert "'finite difference' finishes this run" in caplog.text
+    assert comfy.model_management.in_training is False
+
+
+def test_factor_that_is_not_finite_gives_cfg(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
+    """The root of 0 has the right value and a gradient that is not a number."""
+    guided = reg(flow)
+    guided.set_model_unet_function_wrapper(
+        lambda apply_model, o: apply_model(o["input"], o["timestep"], **o["c"]) + (0 * o["input"]).abs().sqrt()
+    )
+    with caplog.at_level(logging.INFO, "REG"):
+        image = sample(guided)
+    assert "not finite" in caplog.text
+    # all steps but the first, where R is 0 for a flow whatever the gradient
+    assert relative_error(image, sample(reg(flow, end=0.001))) < 1e-4
+
+
 @pytest.mark.parametrize("estimator", ["reverse", "forward"])
 def test_attention_without_a_derivative_is_replaced_where_one_is_taken(flow: Model, estimator: str) -> None:
     """An override of another pack that leaves the graph, as sage and flash attention do."""
