@@ -2,7 +2,7 @@
 
 Each estimator returns the denoised prediction and ``alpha * J^T v`` (reverse) or ``alpha * J v`` (forward, finite
 difference), with ``J = dD/dx``. For an ideal denoiser J is symmetric (J = Cov(x0 | x) / noise^2 in VE units), so all
-three agree; a trained network is a few per cent asymmetric.
+three agree. A trained network's is not: on the playground model ``J 1`` and ``J^T 1`` differ by 8 to 34 %.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def forward(
         with forward_ad.dual_level():
             try:
                 output = denoiser(forward_ad.make_dual(leaf(x), leaf(v).to(x.dtype)))
-            except NotImplementedError as error:
+            except NotImplementedError as error:  # torch's word for a kernel without a forward-mode formula
                 raise GradientUnavailable(f"{FORWARD_UNAVAILABLE} ({error})") from error
             value, tangent = forward_ad.unpack_dual(output)
             if tangent is None:

@@ -242,26 +242,24 @@ def test_nothing_is_left_behind_by_an_exception(model: Model, estimator: str) ->
     assert untouched(model, before)
 
 
-def test_nothing_is_left_behind_by_an_interrupt(model: Model) -> None:
-    before = state(model)
-    guided = reg(model)
+@pytest.mark.parametrize("estimator", ["reverse", "forward"])
+def test_nothing_is_left_behind_by_an_interrupt(model: Model, estimator: str) -> None:
+    """The host's stop signal arrives in the midst of the gradient pass."""
+    before, in_pass = state(model), []
+    guided = reg(model, estimator=estimator)
 
-    def interrupt(args: dict[str, Any]) -> Tensor:
-        comfy.model_management.interrupt_current_processing()
-        return args["denoised"]
-
-    guided.set_model_sampler_post_cfg_function(interrupt)
-
-    def stop(step: int, x0: Tensor, x: Tensor, total: int) -> None:
+    def stop(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
+        output = apply_model(options["input"], options["timestep"], **options["c"])
+        if comfy.model_management.in_training:
+            in_pass.append(torch.is_grad_enabled() and not torch.is_inference_mode_enabled())
+            comfy.model_management.interrupt_current_processing()
         comfy.model_management.throw_exception_if_processing_interrupted()
+        return output
 
+    guided.set_model_unet_function_wrapper(stop)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
-        sampler = comfy.samplers.sampler_object("euler")
-        sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
-        latent = empty_latent(model)["samples"]
-        guider(guided, conditioning(1), conditioning(2), CFG).sample(
-            comfy.sample.prepare_noise(latent, SEED), latent, sampler, sigmas, callback=stop, seed=SEED
-        )
+        sample(guided)
+    assert in_pass == [True]
     assert untouched(model, before)
     assert not comfy.model_management.processing_interrupted()
 
@@ -428,6 +426,33 @@ def test_the_artist_is_told_what_happened(
     with caplog.at_level(logging.INFO, "REG"):
         sample(reg(flow, **options), cfg=cfg)
     assert message in caplog.text
+
+
+def test_equal_conditioning_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "REG"):
+        sample(reg(flow), negative=conditioning(1))
+    assert "give the same prediction" in caplog.text
+
+
+def test_factor_that_is_never_usable_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """A node that caches outputs in a way of its own: a shifted input gets the output of the unshifted one."""
+    unet, kept = FAMILIES["UNet eps"](), {}
+
+    def cache(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
+        key = (float(options["timestep"][0]), tuple(options["cond_or_uncond"]))
+        if key not in kept:
+            kept[key] = apply_model(options["input"], options["timestep"], **options["c"])
+            for index, part in zip(key[1], kept[key].chunk(len(key[1])), strict=True):
+                kept[(key[0], (index,))] = part
+        return kept[key]
+
+    guided = reg(unet, estimator="finite difference")
+    guided.set_model_unet_function_wrapper(cache)
+    with caplog.at_level(logging.INFO, "REG"):
+        image = sample(guided)
+    assert torch.equal(image, sample(unet))
+    assert "gave a shifted input the same output" in caplog.text
+    assert "could not be used at any step" in caplog.text
 
 
 def test_a_guider_that_cannot_be_reached_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:

@@ -216,15 +216,42 @@ def test_schedule_of_constant_weight_is_that_cfg(server: ComfyServer, schedule: 
 
 
 @pytest.mark.parametrize(
-    "schedule", [node("REG_ScheduleCosine", cfg=4.0, power=2.0), node("REG_ScheduleSNR", cfg=4.0, spread=1.0)]
+    "schedule",
+    [node("REG_ScheduleCosine", cfg=1.0, power=2.0), node("REG_ScheduleSNR", cfg=1.0, spread=1.0)],
+    ids=lambda schedule: schedule["class_type"],
 )
-def test_other_schedules_run(server: ComfyServer, schedule: dict[str, Any]) -> None:
+def test_schedule_that_rises_to_no_guidance_is_cfg_1(server: ComfyServer, schedule: dict[str, Any]) -> None:
     prompt = playground() | {
         "schedule": schedule,
         "scheduled": node("REG_ApplySchedule", model=["reg", 0], schedule=["schedule", 0]),
-        "k": stock("scheduled"),
+        "by schedule": stock("scheduled", cfg=8.0),
+        "unguided": stock("model", cfg=1.0),
     }
-    assert images(server, prompt, "k")[0].shape == (2, 64, 64, 3)
+    scheduled, unguided = images(server, prompt, "by schedule", "unguided")
+    assert np.array_equal(scheduled, unguided)
+
+
+def test_linked_values_are_checked_when_they_are_known(server: ComfyServer) -> None:
+    """Widgets turned into inputs: what comes over a link is not known before the run."""
+    linked = {**REG, "start_percent": ["start", 0]}
+    prompt = playground() | {
+        "start": node("PrimitiveFloat", value=0.0),
+        "text": node("PrimitiveString", value="38"),
+        "digits": node("REG_PlaygroundConditioning", classes=["text", 0]),
+        "linked": node("REG_Guidance", model=["model", 0], **linked),
+        "by link": stock("linked"),
+        "direct": stock("reg"),
+    }
+    by_link, direct = images(server, prompt, "by link", "direct")
+    assert np.array_equal(by_link, direct)
+    bad_range = prompt | {
+        "start": node("PrimitiveFloat", value=0.9),
+        "linked": node("REG_Guidance", model=["model", 0], **{**linked, "end_percent": 0.1}),
+    }
+    with pytest.raises(BootstrapError, match="start 0.9 and end 0.1"):
+        images(server, bad_range, "by link")
+    with pytest.raises(BootstrapError, match="unknown class 'x'"):
+        images(server, prompt | {"text": node("PrimitiveString", value="x")}, "direct")
 
 
 BAD = {

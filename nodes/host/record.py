@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -20,25 +19,33 @@ class GuidanceRun:
     estimator: str | None = None
     evaluations: int = 0
     guided: int = 0
+    in_range: int = 0
+    unusable: int = 0
     changes: list[float] = field(default_factory=list)
     factors: list[float] = field(default_factory=list)
-    told: set[str] = field(default_factory=set)
+    warnings: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Tell the artist, once a run."""
-        if text not in self.told:
-            self.told.add(text)
+        if text not in self.warnings:
+            self.warnings.append(text)
             tell(text, self.node_id, logging.WARNING)
 
-    def rectified(self, gap: Tensor, rectified_gap: Tensor) -> None:
+    def rectified(self, conditional: Tensor, unconditional: Tensor, rectified: Tensor) -> None:
         """Keep how far the guidance moved, ``|G - g| / |g|``, and its effective factor ``<G, g> / <g, g>``."""
+        gap, rectified_gap = conditional - unconditional, conditional - rectified
         norm = torch.linalg.vector_norm(gap)
         change = torch.linalg.vector_norm(rectified_gap - gap) / norm
         factor = (rectified_gap * gap).sum() / norm**2
-        change, factor = torch.stack([change, factor]).tolist()
-        if math.isfinite(change):  # a gap of zero says nothing
+        size = norm / torch.linalg.vector_norm(conditional)
+        change, factor, size = torch.stack([change, factor, size]).tolist()
+        if size > 16 * torch.finfo(gap.dtype).eps:  # a gap of rounding errors says nothing
             self.changes.append(change)
             self.factors.append(factor)
+
+    def report(self, form: str) -> None:
+        """Tell what happened; the warnings once more, since a node shows only the last that it was told."""
+        tell("\n".join([self.summary(form), *self.warnings]), self.node_id)
 
     def summary(self, form: str) -> str:
         """One sentence: what happened, or why nothing did."""
@@ -46,7 +53,7 @@ class GuidanceRun:
             return (
                 f"guidance changed by {sum(self.changes) / len(self.changes):.0%}, "
                 f"factor {min(self.factors):.2f} to {max(self.factors):.2f}, "
-                f"in {len(self.changes)} of {self.evaluations} evaluations ({form}, {self.estimator})"
+                f"in {len(self.changes)} of {self.evaluations} evaluations ({form}, {self.estimator or 'pure noise'})"
             )
         if not self.evaluations:
             return (
@@ -54,4 +61,8 @@ class GuidanceRun:
             )
         if not self.guided:
             return "no effect: no guidance to rectify (cfg is 1, or no negative conditioning). Raise cfg above 1."
-        return "no effect: no guided step of this run lies between start_percent and end_percent. Widen the range."
+        if not self.in_range:
+            return "no effect: no guided step of this run lies between start_percent and end_percent. Widen the range."
+        if self.unusable:
+            return "no effect: the factor could not be used at any step, so the image is plain CFG."
+        return "no effect: positive and negative conditioning give the same prediction. Change one of them."

@@ -69,7 +69,7 @@ class Guidance:
         run = GuidanceRun(self.node_id)
         executor.class_obj.model_options[GUIDANCE_KEY] = run  # these options are the run's own copy
         output = executor(*args, **kwargs)
-        tell(run.summary(self.rectification.form), self.node_id)
+        run.report(self.rectification.form)
         return output
 
     def predict(
@@ -89,13 +89,15 @@ class Guidance:
         run.guided += evaluation.guided
         if not (evaluation.guided and self._in_range(model.model_sampling, float(sigma.max()))):
             return evaluation.predictions()
+        run.in_range += 1
         unconditional, pair = self._pair(run, evaluation)
-        if pair.product is None:
-            return [pair.conditional, unconditional]
-        if not bool(pair.product.isfinite().all()):
+        if pair.product is not None and not bool(pair.product.isfinite().all()):
             run.warn("the factor is not finite at some step: plain CFG there")
+            pair = pair._replace(product=None)
+        if pair.product is None:
+            run.unusable += 1
             return [pair.conditional, unconditional]
-        run.rectified(pair.conditional - unconditional, pair.conditional - pair.unconditional)
+        run.rectified(pair.conditional, unconditional, pair.unconditional)
         return [pair.conditional, pair.unconditional]
 
     def _in_range(self, model_sampling: Any, sigma: float) -> bool:
