@@ -28,9 +28,9 @@ import torch  # noqa: E402
 from torch import Tensor  # noqa: E402
 
 import nodes  # noqa: E402
+from reg_pack.nodes.host.estimation import Method  # noqa: E402
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight  # noqa: E402
 from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning  # noqa: E402
-from reg_pack.reg_core.rectification import Rectification  # noqa: E402
 from reg_pack.reg_core.schedule import SNR, Interval  # noqa: E402
 
 WEIGHT, STEPS, BATCH, ROUNDS = 3.0, 20, 10, 7
@@ -38,7 +38,7 @@ Model = Any
 
 
 def reg(model: Model, form: str, estimator: str) -> Model:
-    return Guidance(Rectification(form=form), estimator).install(model)
+    return Guidance(Method(form=form, estimator=estimator)).install(model)
 
 
 def sample(model: Model, weight: float = WEIGHT) -> Tensor:

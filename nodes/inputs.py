@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from ..reg_core import ESTIMATORS, FORMS, Rectification
+from ..reg_core import ESTIMATORS, FORMS
+from ..reg_core.refresh import REFRESHES
 from ..reg_core.schedule import Schedule, check_range
-from .host.sampling import AUTO, Guidance, Model, ScheduledWeight
+from .host.estimation import AUTO, CHECKPOINTING, Method
+from .host.sampling import Guidance, Model, ScheduledWeight
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
 
@@ -46,7 +48,7 @@ def percent_inputs() -> list[io.Float.Input]:
 
 
 def rectification_inputs() -> list[io.Input]:
-    """strength, form, estimator, start_percent, end_percent, schedule."""
+    """strength, form, estimator, start_percent, end_percent, schedule, refresh, checkpointing."""
     return [
         io.Float.Input(
             "strength",
@@ -58,24 +60,44 @@ def rectification_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "form",
-            options=list(FORMS),
-            default="row-sum",
+            options=[*FORMS, AUTO],
+            default=AUTO,
             tooltip="row-sum: the paper, one factor per latent element. directional: the correction along the guidance "
-            "itself, milder, and the same whatever the latent channels mean.",
+            "itself, milder, and the same whatever the latent channels mean. auto: row-sum where the model has a "
+            "gradient, else directional.",
         ),
         io.Combo.Input(
             "estimator",
             options=[AUTO, *ESTIMATORS],
             default=AUTO,
-            tooltip="How the model's Jacobian is taken. auto: reverse where it is safe, else finite difference. "
-            "reverse: exact, one backward pass, the most memory. forward: exact for symmetric Jacobians, slow. "
-            "finite difference: one more evaluation, no gradients, works with every model.",
+            tooltip="How the model's Jacobian is taken. auto: reverse where the model has a gradient, else finite "
+            "difference. reverse: exact, one backward pass, the most memory. forward: exact for symmetric Jacobians, "
+            "slow. finite difference: one more evaluation, no gradients, works with every model.",
         ),
         *percent_inputs(),
         GuidanceScheduleType.Input(
             "schedule",
             optional=True,
             tooltip="Guidance weight over the sampling. When connected it replaces the sampler's cfg.",
+        ),
+        io.Combo.Input(
+            "refresh",
+            options=[AUTO, *REFRESHES],
+            default=AUTO,
+            optional=True,
+            advanced=True,
+            tooltip="How often the Jacobian is taken; in between the last one is carried along, which costs nothing. "
+            "by noise: at about 30 % of the steps, where it changes most; keeps 95 % of the effect. auto: by noise "
+            "with estimator auto, else every step.",
+        ),
+        io.Combo.Input(
+            "checkpointing",
+            options=list(CHECKPOINTING),
+            default=AUTO,
+            optional=True,
+            advanced=True,
+            tooltip="Compute the model's blocks twice in reverse instead of keeping their activations: same result, "
+            "much less memory, one more evaluation. auto: when memory is short.",
         ),
     ]
 
@@ -105,10 +127,13 @@ class RectifiedNode(RangedNode):
         start_percent: float,
         end_percent: float,
         schedule: Schedule | None = None,
+        refresh: str = AUTO,
+        checkpointing: str = AUTO,
     ) -> Model:
         """A clone of the MODEL with the schedule and REG installed; raises ValueError for a reversed range."""
         node_id = cls.hidden.unique_id
-        guidance = Guidance(Rectification(strength, form), estimator, start_percent, end_percent, node_id)
+        method = Method(strength, form, estimator, refresh, checkpointing)
+        guidance = Guidance(method, start_percent, end_percent, node_id)
         if schedule is not None:
             model = ScheduledWeight(schedule, node_id).install(model)
         return guidance.install(model)

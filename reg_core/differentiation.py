@@ -11,12 +11,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import allow_mutation_on_saved_tensors
+from torch._ops import OpOverload, OpOverloadPacket
+from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
+
+from .activations import KEEP_ALL, Activations, Thrift
 
 
 class GradientUnavailable(RuntimeError):
     """The denoiser cannot be differentiated here; the message says why and which estimator needs no gradient."""
+
+
+class TangentDropped(GradientUnavailable):
+    """A kernel without a forward-mode derivative took a tangent and gave none: the product would be silently wrong."""
 
 
 def _alias(value: Any) -> Any:
@@ -30,8 +37,7 @@ def _alias(value: Any) -> Any:
         return value
     if not value.is_inference():
         return value.detach() if type(value) is torch.nn.Parameter else value  # no graph to weights
-    alias = torch.empty(0, dtype=value.dtype, device=value.device)
-    return alias.set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+    return value.new_empty(0).set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
 
 
 class _PlainTensors(TorchFunctionMode):
@@ -40,29 +46,60 @@ class _PlainTensors(TorchFunctionMode):
     Autograd refuses to save an inference tensor for backward; an alias of the same memory it saves without a copy.
     """
 
+    def __init__(self, activations: Activations | None = None) -> None:
+        super().__init__()
+        self._activations = activations
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if getattr(func, "__name__", "") == "__get__":  # attribute reads (shape, dtype, ...) save nothing
             return func(*args, **(kwargs or {}))
+        plain = [_alias(value) for value in args]
         named = {name: _alias(value) for name, value in kwargs.items()} if kwargs else {}
-        return func(*[_alias(value) for value in args], **named)
+        if isinstance(func, (OpOverload, OpOverloadPacket)):
+            return _checked(func, plain, named)
+        if self._activations is None:
+            return func(*plain, **named)
+        for value in (*args, *(kwargs or {}).values()):
+            if type(value) is torch.nn.Parameter:
+                self._activations.parameter(value)
+        with self._activations.constants([*plain, *named.values()]):
+            return func(*plain, **named)
+
+
+def _checked(func: OpOverload | OpOverloadPacket, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Torch asks no kernel of an extension for a forward-mode derivative: without one it drops the tangent silently."""
+    output = func(*args, **kwargs)
+    outputs = output if isinstance(output, (tuple, list)) else [output]
+    if any(_has_tangent(value) for value in args) and not any(_has_tangent(value) for value in outputs):
+        raise TangentDropped(f"REG: the kernel {func} has no forward-mode derivative. Choose 'reverse'.")
+    return output
+
+
+def _has_tangent(value: Any) -> bool:
+    return isinstance(value, Tensor) and forward_ad.unpack_dual(value).tangent is not None
 
 
 @contextmanager
-def recording(in_place: bool = False) -> Iterator[None]:
+def recording(thrift: Thrift = KEEP_ALL) -> Iterator[None]:
     """Autograd works inside this block although the caller is in inference mode and the weights are inference tensors.
 
-    ``in_place`` keeps backward right where a network overwrites tensors that autograd saved (residual ``x += ...``):
-    they are copied at the moment they are overwritten, at the price of slower dispatch. The caller's modes come back on
-    every exit, also by an exception.
+    ``thrift`` says what is not kept for backward. The caller's modes come back on every exit, also by an exception.
     """
-    with torch.inference_mode(False), torch.enable_grad(), _PlainTensors():
-        if in_place:
-            with allow_mutation_on_saved_tensors():
-                yield
-        else:
+    if not thrift.needed:
+        with _recorded():
             yield
+        return
+    activations = Activations(thrift, _recorded)
+    with _recorded(activations), activations.watched():
+        yield
+
+
+@contextmanager
+def _recorded(activations: Activations | None = None) -> Iterator[None]:
+    with torch.inference_mode(False), torch.enable_grad(), _PlainTensors(activations):
+        yield
 
 
 def leaf(x: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+from .activations import KEEP_ALL, Thrift
 from .differentiation import GradientUnavailable, leaf, recording
 from .parameterization import Denoiser
 
@@ -45,28 +46,41 @@ def _resolve(direction: Direction, denoised: Tensor) -> Tensor:
 
 
 def reverse(
-    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+    denoiser: Denoiser,
+    x: Tensor,
+    direction: Direction,
+    alpha: Tensor | float,
+    denoised: Tensor | None = None,
+    thrift: Thrift | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Exact ``alpha * J^T v`` by reverse-mode differentiation, the product of the paper.
 
-    Cost: one evaluation, which is also the prediction, and one backward pass; memory of the recorded activations. One
-    evaluation more for a network that overwrites its activations. Raises GradientUnavailable when the output carries no
-    gradient (a kernel without a backward pass).
+    Cost: one evaluation, which is also the prediction, and one backward pass; memory of the recorded activations, less
+    what ``thrift`` makes again (one evaluation more with checkpointed blocks). Without ``thrift`` everything is kept,
+    at one evaluation more for a network that overwrites its activations. Raises GradientUnavailable when the output
+    carries no gradient (a kernel without a backward pass), MemoryBudgetExceeded as ``thrift`` says.
     Source: arXiv 2501.18865, REG update (row sums ``J^T 1``).
     """
     del denoised  # its evaluation cannot be saved: backward needs the recorded one
+    if thrift is not None:
+        return _reverse(denoiser, x, direction, alpha, thrift)
     try:
-        return _reverse(denoiser, x, direction, alpha, in_place=False)
+        return _reverse(denoiser, x, direction, alpha, KEEP_ALL)
     except RuntimeError as error:
-        if "inplace operation" not in str(error):
+        if not is_overwriting(error):
             raise
-        return _reverse(denoiser, x, direction, alpha, in_place=True)
+        return _reverse(denoiser, x, direction, alpha, Thrift(in_place=True))
+
+
+def is_overwriting(error: RuntimeError) -> bool:
+    """Whether backward failed because the network overwrote what it needs; ``Thrift(in_place=True)`` is the cure."""
+    return "inplace operation" in str(error)
 
 
 def _reverse(
-    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, in_place: bool
+    denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, thrift: Thrift
 ) -> tuple[Tensor, Tensor]:
-    with recording(in_place):
+    with recording(thrift):
         x = leaf(x).requires_grad_()
         output = denoiser(x.clone())  # a network may write into its input, which a leaf does not allow
         denoised = output.detach()
@@ -141,6 +155,25 @@ def finite_difference(
     h = torch.where(rms > 0, size * (1 + noisiness).sqrt() / rms, torch.ones_like(rms))
     shifted = (x + h * alpha * v).to(x.dtype)
     return denoised, ((denoiser(shifted) - denoised) / h).to(x.dtype)
+
+
+def disagreement(
+    denoiser: Denoiser,
+    x: Tensor,
+    direction: Direction,
+    alpha: Tensor | float,
+    denoised: Tensor,
+    product: Tensor,
+    step: float | None = None,
+) -> float:
+    """How far ``p = alpha J^T v`` is from a difference along itself: ``|<v, alpha J p> - <p, p>| / <p, p>``.
+
+    0 for the exact product, up to the error of the finite difference, also where J is not symmetric; near 1 for a
+    product that has nothing to do with J. Cost: one evaluation.
+    """
+    _, along = finite_difference(denoiser, x, product, alpha, denoised, step)
+    square = product.float().square().sum()
+    return float(((_resolve(direction, denoised) * along).float().sum() - square).abs() / square)
 
 
 def _root_mean_square(x: Tensor) -> Tensor:

@@ -30,10 +30,13 @@ class Form:
     """One reading of the correction: which Jacobian product it needs and how that product rectifies the gap g.
 
     ``needs_gap``: the product is taken along g (else along ones). ``rectify(product, gap, limit)`` returns G.
+    ``carry(product, gap, new gap, ratio)`` estimates the product at another noise level from one that was taken, with
+    ``ratio`` the new noise-to-signal ratio squared over the old one; exact for a Jacobian of two modes or fewer.
     """
 
     needs_gap: bool
     rectify: Callable[[Tensor, Tensor, float | None], Tensor]
+    carry: Callable[[Tensor, Tensor, Tensor, float], Tensor]
 
     def direction(self, x: Tensor, unconditional: Tensor) -> Direction:
         """The vector that the Jacobian is multiplied with, or the function of D_c that makes it."""
@@ -52,9 +55,32 @@ def _directional(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
     return product * (bound / norm).nan_to_num(1.0).clamp(max=1.0)
 
 
+def _carried(factor: Tensor, ratio: float) -> Tensor:
+    """A mode's ``lambda / (lambda + s^2)`` at another s; what lies outside [0, 1] is no such factor and is held."""
+    inside = factor.clamp(0, 1)
+    return torch.where(inside > 0, inside / (inside + (1 - inside) * ratio), inside) + (factor - inside)
+
+
+def _carry_row_sum(factor: Tensor, gap: Tensor, new_gap: Tensor, ratio: float) -> Tensor:
+    return _carried(factor, ratio)
+
+
+def _carry_directional(product: Tensor, gap: Tensor, new_gap: Tensor, ratio: float) -> Tensor:
+    """J is known along g only. Two Lanczos steps, the unseen diagonal entry taken like the seen, give two modes."""
+    axes = _flat_axes(gap)
+    square = gap.square().sum(axes, keepdim=True)
+    mean = ((product * gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
+    rest = product - mean * gap
+    spread = (torch.linalg.vector_norm(rest, dim=axes, keepdim=True) / square.sqrt()).nan_to_num(0.0)
+    high, low = _carried(mean + spread, ratio), _carried(mean - spread, ratio)
+    along = ((new_gap * gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
+    turn = torch.where(spread > 0, (high - low) / (2 * spread), torch.zeros_like(spread))
+    return (high + low) / 2 * new_gap + along * turn * rest
+
+
 FORMS: dict[str, Form] = {
-    "row-sum": Form(needs_gap=False, rectify=_row_sum),
-    "directional": Form(needs_gap=True, rectify=_directional),
+    "row-sum": Form(needs_gap=False, rectify=_row_sum, carry=_carry_row_sum),
+    "directional": Form(needs_gap=True, rectify=_directional, carry=_carry_directional),
 }
 
 
@@ -102,6 +128,10 @@ class Rectification:
         rectified = FORMS[self.form].rectify(product, gap, self.limit)
         return conditional - (rectified if self.strength == 1 else gap + self.strength * (rectified - gap))
 
+    def rectified(self, conditional: Tensor, unconditional: Tensor, product: Tensor) -> RectifiedPair:
+        """The rectified pair of two predictions and a product that is known."""
+        return RectifiedPair(conditional, self.unconditional(conditional, unconditional, product), product)
+
     def pair(
         self,
         denoiser: Denoiser,
@@ -119,7 +149,7 @@ class Rectification:
         estimator = ESTIMATORS[self.estimator] if isinstance(self.estimator, str) else self.estimator
         direction = FORMS[self.form].direction(x, unconditional)
         conditional, product = estimator(denoiser, x, direction, alpha, conditional)
-        return RectifiedPair(conditional, self.unconditional(conditional, unconditional, product), product)
+        return self.rectified(conditional, unconditional, product)
 
 
 def guide(

@@ -19,8 +19,8 @@ from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_adva
 from torch import Tensor
 
 import nodes
+from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, ScheduledWeight, guider, ksample
-from reg_pack.reg_core.rectification import Rectification
 from reg_pack.reg_core.schedule import SNR, Interval, Linear
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -61,10 +61,12 @@ def reg(
     start: float = 0.0,
     end: float = 1.0,
     schedule: Any = None,
+    refresh: str = "auto",
+    checkpointing: str = "auto",
 ) -> Model:
     if schedule is not None:
         model = ScheduledWeight(schedule).install(model)
-    return Guidance(Rectification(strength, form), estimator, start, end).install(model)
+    return Guidance(Method(strength, form, estimator, refresh, checkpointing), start, end).install(model)
 
 
 def sample(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
 from .gradient import GRADIENT_FREE, differentiable_attention
-from .noise_level import signal_scale
+from .noise_level import noise_to_signal, signal_scale
 
 # Wrappers that answer a repeated noise level from a cache: a shifted input would get the output of the unshifted one.
 # LazyCache skips whole predictions instead, REG included, so that it never comes in between.
@@ -41,9 +42,25 @@ class Evaluation:
         return signal_scale(self.model.model_sampling, self.sigma, self.x)
 
     @property
+    def noise(self) -> float:
+        """Noise-to-signal ratio of the noisiest sample."""
+        return noise_to_signal(self.model.model_sampling, float(self.sigma.max()))
+
+    @property
+    def sampled_sigmas(self) -> list[float]:
+        """The noise levels of this sampler run, one per step, falling; none where the sampler does not tell."""
+        sigmas = self.model_options.get("transformer_options", {}).get("sample_sigmas")
+        return [] if sigmas is None else sigmas[:-1].tolist()
+
+    @property
     def eps(self) -> float:
         """Relative rounding of the precision that the model computes in."""
         return torch.finfo(self.model.get_dtype_inference()).eps
+
+    @property
+    def weight_hooks(self) -> set[Any]:
+        """The groups of hooks (LoRA by prompt) of the positive conds; the host swaps weights between two of them."""
+        return {cond.get("hooks") for cond in self.conds[0] or ()}
 
     def predictions(self) -> list[Tensor]:
         """What the host would do without REG."""
@@ -62,10 +79,17 @@ class Evaluation:
         """D_c and D_u in one batch, as the host makes them, but never out of a cache."""
         return self._uncached(self.conds, self.x, self._options(None))
 
-    def conditional(self, estimator: str) -> Callable[[Tensor], Tensor]:
-        """The conditional denoiser ``x -> D_c`` that ``estimator`` may difference or differentiate."""
+    def conditional(
+        self, estimator: str, around: Callable[[], AbstractContextManager[Any]] = nullcontext
+    ) -> Callable[[Tensor], Tensor]:
+        """The conditional denoiser ``x -> D_c`` for ``estimator`` to difference or differentiate, in a context."""
         options = self._options(None if estimator == GRADIENT_FREE else estimator)
-        return lambda x: self._uncached([self.conds[0]], x, options)[0]
+
+        def denoiser(x: Tensor) -> Tensor:
+            with around():
+                return self._uncached([self.conds[0]], x, options)[0]
+
+        return denoiser
 
     def _uncached(self, conds: list[Cond], x: Tensor, options: dict[str, Any]) -> list[Tensor]:
         caches = [function for functions in self._cache_wrappers() for function in functions]

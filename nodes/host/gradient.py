@@ -5,6 +5,7 @@ Everything process-wide is set around the pass only and restored on every exit.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +13,11 @@ from typing import Any
 import comfy.model_management
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from torch import Tensor
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.autograd.forward_ad import unpack_dual
+from torch.overrides import TorchFunctionMode
+
+from ...reg_core.differentiation import TangentDropped
 
 GRADIENT_FREE = "finite difference"
 """The estimator that needs nothing of this, and takes over where a derivative cannot be had."""
@@ -27,6 +32,32 @@ def differentiable_kernels() -> Iterator[None]:
         yield
     finally:
         comfy.model_management.in_training = before
+
+
+# Kernels of the host that compute what their plain counterparts compute. Not those that round (quantisation): their
+# derivative is 0 almost everywhere.
+DECOMPOSABLE = ("apply_rope", "rms_rope", "adaln", "rms_adaln")
+
+
+class DecomposedKernels(TorchFunctionMode):
+    """The host's fused rotation and normalisation kernels, which have no derivative, run as plain torch operations.
+
+    For models that call them also in training (Cosmos Predict 2, Anima). Slows every torch call a little.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if isinstance(func, (OpOverload, OpOverloadPacket)):
+            library, _, name = str(func).partition(".")
+            if library == "comfy_kitchen" and name.startswith(DECOMPOSABLE):
+                func = getattr(sys.modules["comfy_kitchen.backends.eager"], name.removesuffix(".default"), func)
+        return func(*args, **(kwargs or {}))
+
+
+def is_fused(error: RuntimeError) -> bool:
+    """Whether a kernel without a derivative stood in the way."""
+    return isinstance(error, TangentDropped) or "autograd formula" in str(error)
 
 
 def differentiable_attention(estimator: str, before: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
@@ -46,16 +77,3 @@ def differentiable_attention(estimator: str, before: Callable[..., Tensor] | Non
 
 def _carries_derivative(tensor: Tensor) -> bool:
     return tensor.requires_grad or unpack_dual(tensor).tangent is not None
-
-
-def backward_refusal(model: Any) -> str | None:
-    """Why a backward pass through this loaded model could be silently wrong; None if it is safe.
-
-    Weights that stream through a shared buffer are overwritten by the next layer before backward reads them.
-    """
-    patcher = getattr(model, "current_patcher", None)
-    if patcher is not None and patcher.is_dynamic():
-        return "the host streams its weights (dynamic VRAM)"
-    if getattr(model, "model_lowvram", False):
-        return "the host streams part of its weights (low VRAM)"
-    return None

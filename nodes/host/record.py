@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from .estimation import Estimation
 from .notice import tell
 
 
 @dataclass
-class GuidanceRun:
-    """State of one sampler run; it lives in that run's model_options and dies with it."""
+class GuidanceRecord:
+    """Counts and numbers of one run."""
 
     node_id: str | None
-    estimator: str | None = None
     evaluations: int = 0
     guided: int = 0
     in_range: int = 0
@@ -43,17 +43,22 @@ class GuidanceRun:
             self.changes.append(change)
             self.factors.append(factor)
 
-    def report(self, form: str) -> None:
+    def report(self, estimation: Estimation) -> None:
         """Tell what happened; the warnings once more, since a node shows only the last that it was told."""
-        tell("\n".join([self.summary(form), *self.warnings]), self.node_id)
+        tell("\n".join([self.summary(estimation), *self.warnings]), self.node_id)
 
-    def summary(self, form: str) -> str:
-        """One sentence: what happened, or why nothing did."""
+    def summary(self, estimation: Estimation) -> str:
+        """One sentence: what happened and how it was chosen, or why nothing did."""
         if self.changes:
+            choice = estimation.choice
+            how = f"{choice['form']}, {choice['estimator'] if estimation.taken else 'pure noise'}"
+            if estimation.carried:
+                how += f", taken {estimation.taken} times and carried {estimation.carried} times"
+            why = f"; auto chose this because {estimation.reason}" if estimation.automatic else ""
             return (
                 f"guidance changed by {sum(self.changes) / len(self.changes):.0%}, "
                 f"factor {min(self.factors):.2f} to {max(self.factors):.2f}, "
-                f"in {len(self.changes)} of {self.evaluations} evaluations ({form}, {self.estimator or 'pure noise'})"
+                f"in {len(self.changes)} of {self.evaluations} evaluations ({how}){why}"
             )
         if not self.evaluations:
             return (

@@ -8,9 +8,8 @@ calc cond batch   the conditional pass goes through the estimator; D_u is replac
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import comfy.samplers
 import torch
@@ -19,58 +18,71 @@ from torch import Tensor
 
 import nodes  # the host's own module, not the folder of this pack
 
-from ...reg_core.jacobian import difference_step, finite_difference
-from ...reg_core.rectification import Rectification, RectifiedPair
+from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
+from .estimation import Estimation, Method
 from .evaluation import Evaluation
-from .gradient import GRADIENT_FREE, backward_refusal, differentiable_kernels
+from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import tell
-from .record import GuidanceRun
+from .record import GuidanceRecord
 
 GUIDANCE_KEY = "rectified_gradient_guidance"
 SCHEDULE_KEY = "guidance_schedule"
-AUTO = "auto"
 
 Model = Any
 
 
+class Run(NamedTuple):
+    """State of one sampler run; it lives in that run's model_options and dies with it."""
+
+    record: GuidanceRecord
+    estimation: Estimation
+
+
 @dataclass(frozen=True)
 class Guidance:
-    """REG over a range of sampling percent, with ``estimator`` one of reg_core's or ``auto``.
+    """REG over a range of sampling percent.
 
-    Raises ValueError for a reversed range and an unknown estimator. Source: arXiv 2501.18865. Cost per guided step
-    inside the range: one backward pass (reverse), or one more conditional evaluation (forward, finite difference).
+    Raises ValueError for a reversed range. Source: arXiv 2501.18865. Cost per guided step inside the range at which a
+    Jacobian product is taken: one backward pass (reverse), two with checkpointing, or one more conditional evaluation
+    (forward, finite difference).
     """
 
-    rectification: Rectification
-    estimator: str = AUTO
+    method: Method = Method()  # noqa: RUF009 (frozen)
     start_percent: float = 0.0
     end_percent: float = 1.0
     node_id: str | None = None
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
-        if self.estimator != AUTO:
-            replace(self.rectification, estimator=self.estimator)
 
     def install(self, model: Model) -> Model:
         """A clone of the MODEL that samples with this guidance in place of any REG it carried before."""
         model = model.clone()
-        for kind, wrapper in ((WrappersMP.OUTER_SAMPLE, self.outer_sample), (WrappersMP.CALC_COND_BATCH, self.predict)):
+        wrappers = {
+            WrappersMP.OUTER_SAMPLE: self.outer_sample,
+            WrappersMP.PREPARE_SAMPLING: announce,
+            WrappersMP.CALC_COND_BATCH: self.predict,
+        }
+        for kind, wrapper in wrappers.items():
             model.remove_wrappers_with_key(kind, GUIDANCE_KEY)
-            if self.rectification.strength != 0:
+            if self.method.strength != 0:
                 model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
-        if self.rectification.strength == 0:
+        if self.method.strength == 0:
             tell("no effect: strength is 0, which is plain CFG", self.node_id)
         return model
 
     def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
-        run = GuidanceRun(self.node_id)
+        run = self._run()
         executor.class_obj.model_options[GUIDANCE_KEY] = run  # these options are the run's own copy
         output = executor(*args, **kwargs)
-        run.report(self.rectification.form)
+        run.record.report(run.estimation)
         return output
+
+    def _run(self) -> Run:
+        record = GuidanceRecord(self.node_id)
+        return Run(record, Estimation(self.method, record.warn))
 
     def predict(
         self,
@@ -84,66 +96,34 @@ class Guidance:
         evaluation = Evaluation(executor, model, conds, x, sigma, options)
         if len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
             return evaluation.predictions()
-        run = options.get(GUIDANCE_KEY) or GuidanceRun(self.node_id)
-        run.evaluations += 1
-        run.guided += evaluation.guided
+        record, estimation = options.get(GUIDANCE_KEY) or self._run()
+        record.evaluations += 1
+        record.guided += evaluation.guided
         if not (evaluation.guided and self._in_range(model.model_sampling, float(sigma.max()))):
             return evaluation.predictions()
-        run.in_range += 1
-        unconditional, pair = self._pair(run, evaluation)
-        if pair.product is not None and not bool(pair.product.isfinite().all()):
-            run.warn("the factor is not finite at some step: plain CFG there")
-            pair = pair._replace(product=None)
+        if not record.in_range:
+            levels = [s for s in evaluation.sampled_sigmas if self._in_range(model.model_sampling, s)]
+            estimation.refresh.plan([noise_to_signal(model.model_sampling, s) for s in levels])
+        record.in_range += 1
+        unconditional, pair = self._pair(estimation, evaluation)
         if pair.product is None:
-            run.unusable += 1
+            record.unusable += 1
             return [pair.conditional, unconditional]
-        run.rectified(pair.conditional, unconditional, pair.unconditional)
+        record.rectified(pair.conditional, unconditional, pair.unconditional)
         return [pair.conditional, pair.unconditional]
 
     def _in_range(self, model_sampling: Any, sigma: float) -> bool:
         noisiest = float(model_sampling.percent_to_sigma(self.start_percent))
         return float(model_sampling.percent_to_sigma(self.end_percent)) <= sigma <= noisiest
 
-    def _pair(self, run: GuidanceRun, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
+    def _pair(self, estimation: Estimation, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
         """D_u as the model predicts it, and the rectified pair."""
-        alpha = evaluation.alpha
-        if not bool(alpha.any()):  # pure noise, the first step of a flow model: R is 0 whatever the Jacobian
-            conditional, unconditional = evaluation.predictions()
-            product = torch.zeros_like(conditional)
-            rectified = self.rectification.unconditional(conditional, unconditional, product)
-            return unconditional, RectifiedPair(conditional, rectified, product)
-        if evaluation.cached:
-            run.warn("the output cache on this model (EasyCache) is passed by at the steps that REG rectifies")
-        run.estimator = run.estimator or self._choose(run, evaluation.model)
-        if run.estimator != GRADIENT_FREE:
-            unconditional = evaluation.unconditional()
-            exact = replace(self.rectification, estimator=run.estimator)
-            try:
-                with differentiable_kernels():
-                    denoiser = evaluation.conditional(run.estimator)
-                    return unconditional, exact.pair(denoiser, evaluation.x, unconditional, alpha)
-            except RuntimeError as error:  # no derivative, or no memory for it; a fault of the model itself comes again
-                reason = str(error).strip().splitlines()[0]
-                run.warn(f"estimator '{run.estimator}' failed ({reason}); '{GRADIENT_FREE}' finishes this run")
-                run.estimator = GRADIENT_FREE
-        conditional, unconditional = evaluation.both()
-        difference = partial(finite_difference, step=difference_step(evaluation.eps))
-        pair = replace(self.rectification, estimator=difference).pair(
-            evaluation.conditional(GRADIENT_FREE), evaluation.x, unconditional, alpha, conditional
-        )
-        if pair.product is not None and not bool(pair.product.any()):
-            run.warn("the model gave a shifted input the same output (a node that caches outputs?): plain CFG there")
-            return unconditional, pair._replace(product=None)
-        return unconditional, pair
-
-    def _choose(self, run: GuidanceRun, model: Model) -> str:
-        wanted = "reverse" if self.estimator == AUTO else self.estimator
-        refusal = backward_refusal(model) if wanted == "reverse" else None
-        if refusal is None:
-            return wanted
-        if self.estimator != AUTO:
-            run.warn(f"estimator 'reverse' would be silently wrong here: {refusal}; '{GRADIENT_FREE}' takes its place")
-        return GRADIENT_FREE
+        if bool(evaluation.alpha.any()):
+            return estimation.pair(evaluation)
+        # Pure noise, the first step of a flow model: R is 0 whatever the Jacobian.
+        conditional, unconditional = evaluation.predictions()
+        product = torch.zeros_like(conditional)
+        return unconditional, estimation.rectification.rectified(conditional, unconditional, product)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,225 @@
+"""The gradient pass through models of every family of the host, against central differences in double precision."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.model_management
+import comfy.ops
+import comfy.samplers
+import pytest
+import torch
+from comfy.patcher_extension import WrapperExecutor
+from torch import Tensor
+
+from reg_pack.nodes.host.estimation import Estimation, Method
+from reg_pack.nodes.host.evaluation import Evaluation
+from reg_pack.nodes.host.gradient import DecomposedKernels
+from reg_pack.nodes.host.memory import repeated_blocks
+from reg_pack.reg_core.activations import KEEP_ALL
+from reg_pack.reg_core.jacobian import reverse
+from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, double_precision
+
+pytestmark = pytest.mark.host
+
+FAMILIES = {**GRADIENT_FAMILIES, **FUSED_FAMILIES}
+Warnings = list[str]
+
+
+@pytest.fixture(autouse=True)
+def inference_mode() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+@dataclass
+class Case:
+    """A loaded model and one request of the host for its predictions."""
+
+    patcher: Any
+    evaluation: Evaluation
+
+    @property
+    def network(self) -> torch.nn.Module:
+        return self.patcher.model.diffusion_model
+
+    def conditional(self, x: Tensor) -> Tensor:
+        """What the host predicts without the pack."""
+        e = self.evaluation
+        return e.executor.original(e.model, [e.conds[0]], x, e.sigma, e.model_options)[0]
+
+    def layers(self) -> list[Any]:
+        return [m for m in self.network.modules() if isinstance(m, comfy.ops.CastWeightBiasOp)]
+
+
+def case(name: str, dtype: torch.dtype = torch.float64) -> Case:
+    family = FAMILIES[name]
+    patcher = family.build(dtype)
+    guider = comfy.samplers.CFGGuider(patcher)
+    guider.set_conds(family.conditioning(1), family.conditioning(2))
+    comfy.model_management.load_models_gpu([patcher])
+    patcher.pre_run()
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(1, *family.latent, generator=generator, dtype=torch.float64).to(dtype)
+    conds = {side: [dict(cond) for cond in entries] for side, entries in guider.original_conds.items()}
+    conds = comfy.samplers.process_conds(patcher.model, x, conds, x.device)
+    executor = WrapperExecutor.new_executor(comfy.samplers._calc_cond_batch, [])
+    sampling = patcher.model.model_sampling
+    sigma = torch.tensor([float(sampling.percent_to_sigma(0.6))], dtype=dtype)
+    sides = [conds["positive"], conds["negative"]]
+    return Case(patcher, Evaluation(executor, patcher.model, sides, x, sigma, patcher.model_options))
+
+
+class DoubleEstimation(Estimation):
+    """What backward computes a second time is in double precision, too."""
+
+    def kernels(self) -> AbstractContextManager[Any]:
+        return double()
+
+
+def estimate(
+    case: Case, estimator: str, warnings: Warnings, form: str = "row-sum", checkpointing: str = "off"
+) -> tuple[Tensor, Tensor]:
+    """D_c and the product, by the pack's own way through the host."""
+    kind = DoubleEstimation if case.evaluation.x.dtype == torch.float64 else Estimation
+    method = Method(1.0, form, estimator, "every step", checkpointing)
+    _, pair = kind(method, warnings.append).pair(case.evaluation)
+    assert pair.product is not None
+    return pair.conditional, pair.product
+
+
+def central_difference(function: Callable[[Tensor], Tensor], x: Tensor, along: Tensor) -> Tensor:
+    """Fourth order: Richardson's extrapolation of two central differences."""
+
+    def second_order(h: float) -> Tensor:
+        return (function(x + h * along) - function(x - h * along)) / (2 * h)
+
+    return (4 * second_order(3e-4) - second_order(6e-4)) / 3
+
+
+def relative_error(value: Tensor, expected: Tensor) -> float:
+    return float((value - expected).norm() / expected.norm())
+
+
+@contextmanager
+def double() -> Iterator[None]:
+    """Everything in double precision; the host's fused kernels refuse it, so their plain counterparts run."""
+    with double_precision(), DecomposedKernels():
+        yield
+
+
+def assert_exact(model: Case, product: Tensor, v: Tensor, tolerance: float) -> None:
+    """<alpha J^T v, u> = <v, alpha J u> along three directions."""
+    e = model.evaluation
+    for seed in range(3):
+        u = torch.randn(product.shape, generator=torch.Generator().manual_seed(seed), dtype=product.dtype)
+        expected = (v * e.alpha * central_difference(model.conditional, e.x, u)).sum()
+        assert abs(float((product * u).sum() - expected)) < tolerance * float(product.norm() * u.norm())
+
+
+@pytest.mark.parametrize("form", ["row-sum", "directional"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_reverse_equals_central_differences(name: str, form: str) -> None:
+    warnings: Warnings = []
+    with double():
+        model = case(name)
+        conditional, product = estimate(model, "reverse", warnings, form)
+        v = torch.ones_like(conditional) if form == "row-sum" else conditional - model.evaluation.both()[1]
+        # rounding of 1e-16 over a step of 3e-4, on networks whose outputs are up to 1e3 times their inputs
+        assert_exact(model, product, v, 1e-9)
+        assert relative_error(conditional, model.conditional(model.evaluation.x)) < 1e-12
+    assert warnings == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_forward_equals_central_differences(name: str) -> None:
+    warnings: Warnings = []
+    with double():
+        model = case(name)
+        conditional, product = estimate(model, "forward", warnings)
+        e = model.evaluation
+        expected = e.alpha * central_difference(model.conditional, e.x, torch.ones_like(e.x))
+        assert relative_error(product, expected) < 1e-8
+        assert relative_error(conditional, model.conditional(e.x)) < 1e-12
+    assert warnings == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_finite_difference_is_first_order_close(name: str) -> None:
+    warnings: Warnings = []
+    with double():
+        model = case(name)
+        _, product = estimate(model, "finite difference", warnings)
+        e = model.evaluation
+        expected = e.alpha * central_difference(model.conditional, e.x, torch.ones_like(e.x))
+        assert relative_error(product, expected) < 1e-5  # the step is the root of double rounding: 1.5e-8
+    assert warnings == []
+
+
+@pytest.mark.parametrize("name", FUSED_FAMILIES)
+@pytest.mark.parametrize("estimator", ["reverse", "forward"])
+def test_fused_kernels_are_decomposed_where_they_stand_in_the_way(name: str, estimator: str) -> None:
+    """In the precision that the kernels take: they lack a backward pass, and drop a tangent without a word."""
+    warnings: Warnings = []
+    model = case(name, torch.float32)
+    conditional, product = estimate(model, estimator, warnings)
+    with DecomposedKernels():
+        expected = estimate(model, estimator, warnings)[1]
+    assert torch.equal(product, expected)
+    # the plain kernels round elsewhere than the fused ones
+    assert relative_error(conditional, model.conditional(model.evaluation.x)) < 1e-5
+    assert warnings == []
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_block_computed_twice_gives_the_same_gradient(name: str) -> None:
+    warnings: Warnings = []
+    with double():
+        model = case(name)
+        whole, checkpointed = (estimate(model, "reverse", warnings, checkpointing=c) for c in ("off", "on"))
+        assert len(repeated_blocks(model.network)) > 0
+        assert torch.equal(checkpointed[0], whole[0])
+        assert relative_error(checkpointed[1], whole[1]) < 1e-12  # sums of gradients in another order
+    assert warnings == []
+
+
+def stream_weights(model: Case) -> None:
+    """Weights pass through two buffers that later layers reuse, as in the host's low VRAM mode."""
+    largest = max(p.numel() for p in model.network.parameters())
+    buffers = itertools.cycle(torch.zeros(2, largest, dtype=model.evaluation.x.dtype))
+
+    def streamed(weight: Tensor) -> Tensor:
+        return next(buffers)[: weight.numel()].view(weight.shape).copy_(weight)
+
+    for layer in model.layers():
+        layer.weight_function = [*layer.weight_function, streamed]
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_gradients_are_exact_through_a_reused_weight_buffer(name: str, checkpointing: str) -> None:
+    warnings: Warnings = []
+    with double():
+        model = case(name)
+        expected = estimate(model, "reverse", warnings)
+        stream_weights(model)
+        streamed = estimate(model, "reverse", warnings, checkpointing=checkpointing)
+        assert torch.equal(streamed[0], expected[0])
+        assert relative_error(streamed[1], expected[1]) < 1e-12
+    assert warnings == []
+
+
+def test_a_reused_weight_buffer_is_fatal_without_fetching_again() -> None:
+    """The test above can fail: keeping the weights gives a wrong gradient, without any error of autograd."""
+    with double():
+        model = case("SD3")
+        _, expected = estimate(model, "reverse", [])
+        stream_weights(model)
+        denoiser = model.evaluation.conditional("reverse")
+        x = model.evaluation.x
+        _, kept = reverse(denoiser, x, torch.ones_like(x), model.evaluation.alpha, thrift=KEEP_ALL)
+        assert relative_error(kept, expected) > 0.1
