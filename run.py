@@ -1,6 +1,6 @@
-"""Show or test this node pack from a fresh clone: `python run.py demo` or `python run.py test`.
+"""Show, test or measure this node pack from a fresh clone: `python run.py demo`, `test` or `bench`.
 
-Both commands fetch what they need (a private Python environment and, unless one is there already, a pinned ComfyUI)
+All commands fetch what they need (a private Python environment and, unless one is there already, a pinned ComfyUI)
 into a cache folder of the user, so that nothing is added to the repository. A second run starts at once.
 """
 
@@ -11,6 +11,7 @@ import sys
 OLDEST_PYTHON = (3, 10)
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
+BENCH_HELP = "print the tables of the README and docs/cost.md: playground, precision, cost (all if none is named)"
 DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
 
 
@@ -26,19 +27,22 @@ def version_complaint(version: tuple) -> str:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Describe the two commands."""
+    """Describe the commands."""
     parser = argparse.ArgumentParser(
         prog="run.py",
         description="Rectified Gradient Guidance (REG) for ComfyUI: see it work, or test it.",
         epilog="Downloads are kept in a cache folder of your user; set REG_HOME to choose another. "
         "Set COMFYUI_PATH to use a ComfyUI that you already have.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="{demo,test}")
+    commands = parser.add_subparsers(dest="command", metavar="{demo,test,bench}")
     demo = commands.add_parser("demo", help=DEMO_HELP, description=DEMO_HELP)
     demo.add_argument("--serve", action="store_true", help="then open ComfyUI with the workflow, until Ctrl-C")
     demo.add_argument("--port", type=int, help="port of the server on 127.0.0.1 (default: a free one)")
     demo.add_argument("--output", default="reg_demo.png", help="the picture to write (default: %(default)s)")
     commands.add_parser("test", help=TEST_HELP, description=TEST_HELP, usage="run.py test [pytest arguments]")
+    bench = commands.add_parser("bench", help=BENCH_HELP, description=BENCH_HELP)
+    bench.add_argument("name", nargs="?", help="one benchmark")
+    bench.add_argument("models", nargs="*", help="for cost: only these models, as the tables name them")
     return parser
 
 
@@ -53,6 +57,10 @@ def dispatch(arguments: list) -> int:
     if options.command is None:
         parser.print_help()
         return 2
+    if options.command == "bench":
+        from bootstrap.commands import run_benchmarks
+
+        return run_benchmarks(options.name, options.models)
     from bootstrap.commands import run_demo
 
     return run_demo(serve=options.serve, port=options.port, output=os.path.abspath(options.output))

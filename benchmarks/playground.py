@@ -1,83 +1,89 @@
-"""What REG costs and what its factor is on the playground model, through the host's own KSampler, as Markdown tables.
+"""What REG costs and does on the playground model, through the host's own KSampler, as Markdown tables.
 
-    COMFYUI_PATH=/path/to/ComfyUI python benchmarks/playground.py
-
-Time is the median over runs that take turns, so that the ratio to plain CFG holds when the machine's speed drifts.
+python run.py bench playground
 """
 
 from __future__ import annotations
 
-import os
-import statistics
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(REPOSITORY))
+from harness import REPOSITORY, side_by_side  # first: it imports the host
 
-from bootstrap.pack import import_pack  # noqa: E402
+# isort: split
+import comfy.sd
+import comfy.utils
+import torch
+from torch import Tensor
 
-import_pack(Path(os.environ["COMFYUI_PATH"]))
-
-import comfy.sd  # noqa: E402
-import comfy.utils  # noqa: E402
-import torch  # noqa: E402
-from torch import Tensor  # noqa: E402
-
-import nodes  # noqa: E402
-from reg_pack.nodes.host.estimation import Method  # noqa: E402
-from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight  # noqa: E402
-from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning  # noqa: E402
-from reg_pack.reg_core.schedule import SNR, Interval  # noqa: E402
+import nodes
+from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
+from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning
+from reg_pack.reg_core.schedule import SNR, Interval
 
 WEIGHT, STEPS, BATCH, ROUNDS = 3.0, 20, 10, 7
+SEEDS = range(1, 7)
+FORMS = ("row-sum", "directional")
 Model = Any
 
 
-def reg(model: Model, form: str, estimator: str) -> Model:
-    return Guidance(Method(form=form, estimator=estimator)).install(model)
+def reg(model: Model, form: str = "row-sum", estimator: str = "reverse", refresh: str = "every step") -> Model:
+    return Guidance(Method(form=form, estimator=estimator, refresh=refresh)).install(model)
 
 
-def sample(model: Model, weight: float = WEIGHT) -> Tensor:
+def sample(model: Model, weight: float = WEIGHT, seed: int = 1) -> Tensor:
     positive, negative = class_conditioning(list(range(BATCH))), class_conditioning([UNCONDITIONAL])
     latent = {"samples": torch.zeros(BATCH, 16, 8, 8)}
-    return nodes.common_ksampler(model, 1, STEPS, weight, "euler", "simple", positive, negative, latent)[0]["samples"]
-
-
-def seconds(run: Callable[[], Tensor]) -> float:
-    began = time.perf_counter()
-    run()
-    return time.perf_counter() - began
+    settings = (seed, STEPS, weight, "euler", "simple")
+    return nodes.common_ksampler(model, *settings, positive, negative, latent)[0]["samples"]
 
 
 def print_cost(model: Model) -> None:
-    ways = {"no guidance (w = 1)": lambda: sample(model, 1.0), "CFG": lambda: sample(model)}
-    for form in ("row-sum", "directional"):
-        for estimator in ("reverse", "finite difference", "forward"):
-            guided = reg(model, form, estimator)
-            ways[f"REG {form}, {estimator}"] = lambda guided=guided: sample(guided)
-    interval = ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(reg(model, "row-sum", "reverse"))
-    ways["REG row-sum, reverse, interval 0.2 to 0.6"] = lambda: sample(interval)
-    for run in ways.values():
+    ways = {
+        "CFG": model,
+        "REG row-sum, reverse: the paper": reg(model),
+        "REG row-sum, reverse, every 2 steps": reg(model, refresh="every 2 steps"),
+        "REG row-sum, reverse, every 3 steps": reg(model, refresh="every 3 steps"),
+        "REG row-sum, reverse, every 4 steps": reg(model, refresh="every 4 steps"),
+        "REG row-sum, reverse, by noise (auto)": reg(model, estimator="auto", refresh="auto"),
+        "REG row-sum, finite difference": reg(model, estimator="finite difference"),
+        "REG row-sum, finite difference, by noise": reg(model, estimator="finite difference", refresh="by noise"),
+        "REG row-sum, forward": reg(model, estimator="forward"),
+        "REG directional, reverse": reg(model, "directional"),
+        "REG directional, reverse, by noise": reg(model, "directional", refresh="by noise"),
+        "REG directional, finite difference": reg(model, "directional", "finite difference"),
+    }
+    runs = {name: (lambda way=way: sample(way)) for name, way in ways.items()}
+    interval = ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(reg(model, estimator="auto", refresh="auto"))
+    runs["REG auto, guidance between 20 and 60 %"] = lambda: sample(interval)
+    runs["no guidance (w = 1)"] = lambda: sample(model, 1.0)
+    for run in runs.values():
         run()
-    times = {name: [] for name in ways}
-    for _ in range(ROUNDS):
-        for name, run in ways.items():
-            times[name].append(seconds(run))
-    cfg = times["CFG"]
-    print(f"| w = {WEIGHT:g}, {STEPS} Euler steps, batch {BATCH} | ms per image | ratio to CFG |\n| --- | --- | --- |")
-    for name, values in times.items():
-        ratio = statistics.median(value / plain for value, plain in zip(values, cfg, strict=True))
-        print(f"| {name} | {statistics.median(values) / BATCH * 1000:.1f} | {ratio:.2f} |")
+    times = side_by_side(runs, ROUNDS)
+    cfg = torch.cat([sample(model, seed=seed) for seed in SEEDS])
+    exact = {form: torch.cat([sample(reg(model, form), seed=seed) for seed in SEEDS]) for form in FORMS}
+    print(
+        f"| w = {WEIGHT:g}, {STEPS} Euler steps, batch {BATCH} | ms per image | time, ratio to CFG "
+        "| effect kept, of the same form by reverse |\n| --- | --- | --- | --- |"
+    )
+    for name, (median, ratio) in times.items():
+        kept = "-"
+        if name in ways and name != "CFG":
+            form = next(form for form in FORMS if form in name)
+            samples = torch.cat([sample(ways[name], seed=seed) for seed in SEEDS])
+            kept = f"{1 - distance(samples, exact[form]) / distance(cfg, exact[form]):.0%}"
+        print(f"| {name} | {median / BATCH * 1000:.1f} | {ratio:.2f} | {kept} |")
+
+
+def distance(a: Tensor, b: Tensor) -> float:
+    """Mean over the samples of their Euclidean distance."""
+    return float((a - b).flatten(1).norm(dim=1).mean())
 
 
 def print_factor(model: Model) -> None:
     """The factor R of the row-sum form at each step, read off the predictions that the sampler gets."""
     rows: list[list[float]] = []
-    guided = reg(model, "row-sum", "reverse")
+    guided = reg(model)
 
     def record(executor: Any, inner: Any, conds: Any, x: Tensor, sigma: Tensor, options: Any) -> Any:
         conditional, rectified = executor(inner, conds, x, sigma, options)
@@ -103,8 +109,8 @@ def print_factor(model: Model) -> None:
 def print_saturation(model: Model) -> None:
     ways = {
         "CFG": lambda weight: sample(model, weight),
-        "REG row-sum": lambda weight: sample(reg(model, "row-sum", "reverse"), weight),
-        "REG directional": lambda weight: sample(reg(model, "directional", "reverse"), weight),
+        "REG row-sum": lambda weight: sample(reg(model), weight),
+        "REG directional": lambda weight: sample(reg(model, "directional"), weight),
         "SNR schedule, spread 1": lambda weight: sample(ScheduledWeight(SNR(weight)).install(model)),
     }
     weights = (1.0, 2.0, 3.0, 5.0)

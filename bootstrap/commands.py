@@ -9,10 +9,12 @@ from pathlib import Path
 from .cache import exclusive, open_cache
 from .children import hand_over
 from .environment import Environment, borrowed_torch
+from .errors import BootstrapError
 from .host import CURRENT, FLOOR, REPOSITORY, existing_host, fetch_host, host_version
 from .installer import child_environment
 from .ports import claim_port
 
+BENCHMARKS = ("playground", "precision", "cost")
 NO_TESTS_COLLECTED = 5
 # Before Python 3.11 there is no switch that keeps the current folder off the import path.
 PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
@@ -52,6 +54,20 @@ def run_demo(serve: bool, port: int | None, output: str) -> int:
     command += ["--serve"] if serve else []
     command += ["--port", str(port)] if port is not None else []
     return hand_over(command, REPOSITORY, child_environment())
+
+
+def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
+    """Run one benchmark, or all, and return the first exit code that is not zero; raises BootstrapError."""
+    folder = REPOSITORY / "benchmarks"
+    if name is not None and name not in BENCHMARKS:
+        raise BootstrapError(f"Expected one of the benchmarks {', '.join(BENCHMARKS)}, but got '{name}'.")
+    place = prepare(testing=False)
+    environment = {**child_environment(), "COMFYUI_PATH": str(place.host)}
+    for script in BENCHMARKS if name is None else (name,):
+        code = hand_over([str(place.python), str(folder / f"{script}.py"), *arguments], REPOSITORY, environment)
+        if code:
+            return code
+    return 0
 
 
 def run_tests(arguments: Sequence[str]) -> int:

@@ -60,11 +60,10 @@ def rectification_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "form",
-            options=[*FORMS, AUTO],
-            default=AUTO,
+            options=list(FORMS),
+            default="row-sum",
             tooltip="row-sum: the paper, one factor per latent element. directional: the correction along the guidance "
-            "itself, milder, and the same whatever the latent channels mean. auto: row-sum where the model has a "
-            "gradient, else directional.",
+            "itself, milder, and the same whatever the latent channels mean.",
         ),
         io.Combo.Input(
             "estimator",

@@ -7,10 +7,14 @@ jacobian          Jacobian products of a denoiser: reverse, forward, finite diff
 rectification     the two forms of the correction, strength, limit: the formula
 schedule          guidance weight over the trajectory
 differentiation   recording gradients inside inference mode
+activations       what a gradient pass keeps, and what it makes again instead
+refresh           when a product is taken, and how it is carried to the steps between
 mixture           Gaussian mixture in closed form, the oracle
 """
 
-from .differentiation import GradientUnavailable as GradientUnavailable
+from .activations import GradientUnavailable as GradientUnavailable
+from .activations import MemoryBudgetExceeded as MemoryBudgetExceeded
+from .activations import Thrift as Thrift
 from .jacobian import ESTIMATORS as ESTIMATORS
 from .mixture import GaussianMixture as GaussianMixture
 from .mixture import optimal_denoised as optimal_denoised
@@ -21,4 +25,6 @@ from .rectification import FORMS as FORMS
 from .rectification import Rectification as Rectification
 from .rectification import RectifiedPair as RectifiedPair
 from .rectification import guide as guide
+from .refresh import REFRESHES as REFRESHES
+from .refresh import Refresh as Refresh
 from .schedule import SCHEDULES as SCHEDULES

@@ -22,6 +22,10 @@ Fetch = Callable[[Module, str, torch.dtype, torch.device], Tensor]
 """``(layer, "weight" or "bias", dtype, device)`` -> that parameter as the layer's own forward has it."""
 
 
+class GradientUnavailable(RuntimeError):
+    """The denoiser cannot be differentiated here; the message says why and which estimator needs no gradient."""
+
+
 class MemoryBudgetExceeded(RuntimeError):
     """The activations that backward needs are larger than the budget."""
 
@@ -50,6 +54,22 @@ class Thrift:
 
 
 KEEP_ALL = Thrift()
+CHANGED = "REG: a block of the model computes differently the second time, so it must be kept whole"
+
+
+def plain_alias(tensor: Tensor) -> Tensor:
+    """A normal tensor on the memory of an inference tensor, also of a tensor subclass that is made of such."""
+    if isinstance(tensor, Parameter):
+        tensor = tensor.data
+    if type(tensor) is Tensor:
+        return tensor.new_empty(0).set_(
+            tensor.untyped_storage(), tensor.storage_offset(), tensor.size(), tensor.stride()
+        )
+    names, context = tensor.__tensor_flatten__()  # pyright: ignore[reportAttributeAccessIssue]
+    parts = {name: plain_alias(getattr(tensor, name)) for name in names}
+    return type(tensor).__tensor_unflatten__(  # pyright: ignore[reportAttributeAccessIssue]
+        parts, context, tensor.size(), tensor.stride()
+    )
 
 
 class _Kept:
@@ -73,17 +93,7 @@ class _Kept:
 class _Fetched:
     """A layer's parameter, or a view of it, that is fetched again."""
 
-    fetch: Callable[[], Tensor]
-    stride: tuple[int, ...]  # of the whole parameter
-    view: tuple[tuple[int, ...], tuple[int, ...]] | None
-
-    def get(self) -> Tensor:
-        whole = self.fetch()
-        if self.view is None:
-            return whole
-        if whole.stride() != self.stride:
-            raise RuntimeError("REG: a weight was fetched again in another memory layout")
-        return whole.as_strided(*self.view, whole.storage_offset())
+    get: Callable[[], Tensor]
 
 
 @dataclass(frozen=True)
@@ -101,12 +111,27 @@ class _Input:
 
 @dataclass(eq=False)
 class _Call:
-    """One call of a checkpointed block: its inputs, how many tensors autograd saves of it, and these made again."""
+    """One call of a checkpointed block: its inputs, the kinds of tensors autograd saves of it, and these made again."""
 
     block: Module
     inputs: tuple[tuple[Any, ...], dict[str, Any]]
-    count: int = 0
+    random: _RandomState
+    saved: list[tuple[torch.Size, torch.dtype]] = field(default_factory=list)
     made: list[_Kept | _Fetched] = field(default_factory=list)
+
+
+class _RandomState:
+    """The state of the random generators that a block draws from: the CPU's and those of its inputs' devices."""
+
+    def __init__(self, devices: set[torch.device]) -> None:
+        self.devices = devices
+        self._cpu = torch.get_rng_state()
+        self._others = {d: torch.get_device_module(d).get_rng_state(d) for d in devices if d.type != "cpu"}
+
+    def set(self) -> None:
+        torch.set_rng_state(self._cpu)
+        for device, state in self._others.items():
+            torch.get_device_module(device).set_rng_state(state, device)
 
 
 class _Repeated(Exception):
@@ -135,6 +160,7 @@ class Activations:
         self._resumed = resumed
         self._layers: list[Module] = []  # that are running, outermost first
         self._blocks: list[Module] = []
+        self._own_weights: dict[Module, Parameter] = {}  # of quantised layers that are running
         self._call: _Call | None = None
         self._repeating: _Call | None = None
         self._constants: dict[int, tuple[str, Tensor]] = {}
@@ -188,21 +214,39 @@ class Activations:
 
     def _enter_layer(self, layer: Module, args: Any) -> None:
         self._layers.append(layer)
+        weight = layer._parameters.get("weight")
+        # A quantised layer gives its weight to an autograd function of its own, which no function mode sees.
+        if weight is not None and type(weight.data) is not Tensor and torch.is_grad_enabled():
+            self._own_weights[layer] = weight
+            layer._parameters["weight"] = Parameter(plain_alias(weight), requires_grad=False)
 
     def _leave_layer(self, layer: Module, args: Any, output: Any) -> None:
         self._layers.pop()
+        if layer in self._own_weights:
+            layer._parameters["weight"] = self._own_weights.pop(layer)
+        differentiated = any(isinstance(value, Tensor) and value.requires_grad for value in args)
+        if differentiated and isinstance(output, Tensor) and not output.requires_grad and torch.is_grad_enabled():
+            raise GradientUnavailable(
+                f"REG: a layer of the model ({type(layer).__qualname__}) computes in a way that has no gradient. "
+                "Choose 'finite difference'."
+            )
 
     def _enter_block(self, block: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self._blocks.append(block)
         if len(self._blocks) > 1 or self._repeating is not None or not torch.is_grad_enabled():
             return None
         inputs = _mapped((args, kwargs), Tensor, lambda t: _Input(self._keep(t.detach()), t.requires_grad))
-        self._call = _Call(block, inputs)
+        self._call = _Call(block, inputs, _RandomState(self._devices(args, kwargs)))
         # A block may write into its input, whose content its second computation needs. The inputs are copied only where
         # they can change, so that what a block tells its caller through a shared dict still arrives.
         args = tuple(t.clone() if isinstance(t, Tensor) and t.requires_grad else t for t in args)
         kwargs = {k: t.clone() if isinstance(t, Tensor) and t.requires_grad else t for k, t in kwargs.items()}
         return args, kwargs
+
+    def _devices(self, args: Any, kwargs: Any) -> set[torch.device]:
+        devices: set[torch.device] = set()
+        _mapped((args, kwargs), Tensor, lambda tensor: devices.add(tensor.device))
+        return devices
 
     def _leave_block(self, block: Module, args: Any, output: Any) -> None:
         self._blocks.pop()
@@ -211,14 +255,16 @@ class Activations:
 
     def _pack(self, tensor: Tensor) -> Any:
         if self._repeating is not None:
-            entry = self._entry(tensor)
-            self._repeating.made.append(entry)
-            if len(self._repeating.made) == self._repeating.count:
+            call, entry = self._repeating, self._entry(tensor)
+            if call.saved[len(call.made)] != (tensor.shape, tensor.dtype):
+                raise RuntimeError(CHANGED)
+            call.made.append(entry)
+            if len(call.made) == len(call.saved):
                 raise _Repeated
             return entry
         if self._call is not None:
-            self._call.count += 1
-            return self._call, self._call.count - 1
+            self._call.saved.append((tensor.shape, tensor.dtype))
+            return self._call, len(self._call.saved) - 1
         return self._entry(tensor)
 
     def _unpack(self, packed: Any) -> Tensor:
@@ -231,6 +277,8 @@ class Activations:
 
     def _repeat(self, call: _Call) -> None:
         self._repeating = call
+        before = _RandomState(call.random.devices)
+        call.random.set()
         try:
             with self._resumed(self), self._thrift.around(), saved_tensors_hooks(self._pack, self._unpack):
                 args, kwargs = _mapped(call.inputs, _Input, _Input.get)
@@ -239,28 +287,50 @@ class Activations:
             return
         finally:
             self._repeating = None
-        raise RuntimeError("REG: a block of the model computes differently the second time, so it must be kept whole")
+            before.set()
+        raise RuntimeError(CHANGED)
 
     def _entry(self, tensor: Tensor) -> _Kept | _Fetched:
         name, whole = "", tensor
         if _storage(tensor) is None:
-            name = "weight" if self._layers else ""  # a quantised weight
-        elif tensor.data_ptr() in self._constants:
+            return self._quantised(tensor)
+        if tensor.data_ptr() in self._constants:
             name, whole = self._constants[tensor.data_ptr()]
             if not name and _storage(tensor) not in self._parameters:
                 return _Kept(tensor.clone())  # it may lie in a buffer that a later layer reuses
         if not name:
             return self._keep(tensor)
-        layer, dtype, device = self._layers[-1], whole.dtype, whole.device
-        view = None
-        if whole.shape != tensor.shape or whole.stride() != tensor.stride():
-            view = tuple(tensor.shape), tuple(tensor.stride())
+        fetch = self._fetch(name, whole)
+        if whole.shape == tensor.shape and whole.stride() == tensor.stride():
+            return _Fetched(fetch)
 
-        def fetched() -> Tensor:
+        def view() -> Tensor:
+            again = fetch()
+            if again.stride() != whole_stride:
+                raise RuntimeError("REG: a weight was fetched again in another memory layout")
+            return again.as_strided(size, stride, again.storage_offset())
+
+        whole_stride, size, stride = whole.stride(), tensor.size(), tensor.stride()
+        return _Fetched(view)
+
+    def _quantised(self, tensor: Tensor) -> _Kept | _Fetched:
+        """A quantised weight or its transpose is dequantised when it is fetched again; anything else is kept."""
+        own = self._layers[-1]._parameters.get("weight") if self._layers else None
+        if own is not None and _alike(tensor, own.data):
+            return _Fetched(self._fetch("weight", tensor))
+        if own is not None and own.ndim == 2 and _alike(tensor, own.data.t()):
+            fetch = self._fetch("weight", tensor)
+            return _Fetched(lambda: fetch().t())
+        return self._keep(tensor.clone() if self._layers else tensor)
+
+    def _fetch(self, name: str, like: Tensor) -> Callable[[], Tensor]:
+        layer, dtype, device = self._layers[-1], like.dtype, like.device
+
+        def fetch() -> Tensor:
             with self._resumed(self):  # as in forward, where the host may write into buffers made in inference mode
                 return self._thrift.layers[layer](layer, name, dtype, device)
 
-        return _Fetched(fetched, tuple(whole.stride()), view)
+        return fetch
 
     def _keep(self, tensor: Tensor) -> _Kept:
         kept, storage = _Kept(tensor), _storage(tensor)
@@ -276,6 +346,16 @@ class Activations:
         if self._bytes > self._thrift.budget:
             raise MemoryBudgetExceeded(f"activations exceed {self._thrift.budget / 2**20:.0f} MiB")
         return kept
+
+
+def _alike(tensor: Tensor, other: Tensor) -> bool:
+    """Two tensors of one subclass are made of parts of the same sizes and kinds."""
+    if type(tensor) is not type(other):
+        return False
+    (names, context), (others, other_context) = tensor.__tensor_flatten__(), other.__tensor_flatten__()  # pyright: ignore[reportAttributeAccessIssue]
+    parts = [(getattr(tensor, name), getattr(other, name)) for name in names]
+    same = all(a.shape == b.shape and a.stride() == b.stride() for a, b in parts)
+    return same and names == others and context == other_context
 
 
 def _shape(layer: Module, name: str) -> torch.Size | None:

@@ -15,11 +15,7 @@ from torch._ops import OpOverload, OpOverloadPacket
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from .activations import KEEP_ALL, Activations, Thrift
-
-
-class GradientUnavailable(RuntimeError):
-    """The denoiser cannot be differentiated here; the message says why and which estimator needs no gradient."""
+from .activations import KEEP_ALL, Activations, GradientUnavailable, Thrift, plain_alias
 
 
 class TangentDropped(GradientUnavailable):
@@ -32,12 +28,11 @@ def _alias(value: Any) -> Any:
         if any(isinstance(item, (Tensor, list, tuple)) for item in value) and type(value) in (list, tuple):
             return type(value)(_alias(item) for item in value)
         return value
-    # Subclasses (quantised weights) own no plain storage; they are dequantised into fresh tensors before use.
     if type(value) not in (Tensor, torch.nn.Parameter) or value.layout != torch.strided:
-        return value
+        return value  # quantised weights: what they are dequantised into is seen by itself
     if not value.is_inference():
         return value.detach() if type(value) is torch.nn.Parameter else value  # no graph to weights
-    return value.new_empty(0).set_(value.untyped_storage(), value.storage_offset(), value.size(), value.stride())
+    return plain_alias(value)
 
 
 class _PlainTensors(TorchFunctionMode):

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from .activations import KEEP_ALL, Thrift
-from .differentiation import GradientUnavailable, leaf, recording
+from .activations import KEEP_ALL, GradientUnavailable, Thrift
+from .differentiation import leaf, recording
 from .parameterization import Denoiser
 
 # Either known beforehand, or computed from the denoised prediction.
@@ -173,7 +173,8 @@ def disagreement(
     """
     _, along = finite_difference(denoiser, x, product, alpha, denoised, step)
     square = product.float().square().sum()
-    return float(((_resolve(direction, denoised) * along).float().sum() - square).abs() / square)
+    difference = ((_resolve(direction, denoised) * along).float().sum() - square).abs()
+    return float(difference / square) if square > 0 else 0.0
 
 
 def _root_mean_square(x: Tensor) -> Tensor:

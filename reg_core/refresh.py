@@ -27,11 +27,10 @@ REFRESHES: dict[str, int | None] = {
 }
 
 # Noise-to-signal ratios between which the factor moves in ways that have to be measured, and the share of the steps at
-# which it is; tuned on the playground model, checked on Gaussian mixtures. Where the steps are not known, it is measured
-# when the ratio has fallen to 1 / UNPLANNED.
-LOWEST, HIGHEST, SHARE = 0.3, 30.0, 0.3
-UNPLANNED = 2.5
-SAME = 1.001
+# which it is; tuned on the playground model, checked on Gaussian mixtures.
+LOWEST, HIGHEST, SHARE = 0.3, 30.0, 0.35
+UNPLANNED = 2.5  # where the steps are not known: how far the ratio falls until the factor is measured again
+SAME = 1.001  # two ratios closer than this are one
 
 
 def levels_by_noise(noises: Sequence[float]) -> list[float]:
@@ -70,12 +69,13 @@ class Refresh:
         lookup(REFRESHES, self.every, "refresh")
 
     def plan(self, noises: Sequence[float]) -> None:
-        """The noise-to-signal ratios of the steps to come, as far as they are to be rectified."""
-        self._levels = levels_by_noise(noises)
+        """The noise-to-signal ratios of the steps to come, as far as they are to be rectified; none if not known."""
+        self._levels = levels_by_noise(noises) if noises else None
 
     def due(self, noise: float, shape: Sequence[int]) -> bool:
         """Whether the product has to be taken at this evaluation of samples ``shape``; called once for each."""
-        if self._product is not None and self._product.shape != torch.Size(shape):
+        changed = self._product is not None and self._product.shape != torch.Size(shape)
+        if changed:
             self._product = None
         steps = REFRESHES[self.every]
         if steps is not None:
@@ -85,14 +85,15 @@ class Refresh:
             return noise <= HIGHEST and (self._product is None or LOWEST <= noise <= self._noise / UNPLANNED)
         if self._waiting is None or noise > SAME * self._last:  # noise was added: this part of the run comes again
             self._waiting = self._levels
-        due = any(noise <= SAME * level for level in self._waiting)
+        due = changed or any(noise <= SAME * level for level in self._waiting)
         self._waiting = [level for level in self._waiting if noise > SAME * level]
         self._last = noise
         return due
 
     def keep(self, noise: float, gap: Tensor, product: Tensor) -> None:
         """The product ``[batch, ...]`` that was taken at this noise-to-signal ratio, for this gap ``D_c - D_u``."""
-        self._noise, self._gap, self._product = noise, gap, product
+        if noise > 0:  # without noise there is nothing to carry it from
+            self._noise, self._gap, self._product = noise, gap, product
 
     def carried(self, noise: float, gap: Tensor) -> Tensor:
         """The product for this gap at this noise-to-signal ratio; before the first it is 0, its limit in pure noise."""

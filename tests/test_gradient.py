@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import Any
 import comfy.model_management
 import comfy.ops
 import comfy.samplers
+import comfy.sd
 import pytest
 import torch
 from comfy.patcher_extension import WrapperExecutor
@@ -22,7 +24,8 @@ from reg_pack.nodes.host.gradient import DecomposedKernels
 from reg_pack.nodes.host.memory import repeated_blocks
 from reg_pack.reg_core.activations import KEEP_ALL
 from reg_pack.reg_core.jacobian import reverse
-from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, double_precision
+from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, Family, double_precision
+from tiny_models import conditioning, sd3_flow
 
 pytestmark = pytest.mark.host
 
@@ -58,7 +61,10 @@ class Case:
 
 def case(name: str, dtype: torch.dtype = torch.float64) -> Case:
     family = FAMILIES[name]
-    patcher = family.build(dtype)
+    return requested(family.build(dtype), family, dtype)
+
+
+def requested(patcher: Any, family: Family, dtype: torch.dtype) -> Case:
     guider = comfy.samplers.CFGGuider(patcher)
     guider.set_conds(family.conditioning(1), family.conditioning(2))
     comfy.model_management.load_models_gpu([patcher])
@@ -223,3 +229,58 @@ def test_a_reused_weight_buffer_is_fatal_without_fetching_again() -> None:
         x = model.evaluation.x
         _, kept = reverse(denoiser, x, torch.ones_like(x), model.evaluation.alpha, thrift=KEEP_ALL)
         assert relative_error(kept, expected) > 0.1
+
+
+def quantised_and_plain() -> tuple[Case, Case]:
+    """An SD3 model with fp8 weights as the host saves them, and one with the same weights dequantised."""
+    family = Family(lambda dtype: sd3_flow(), (16, 8, 8), conditioning)
+    weights = sd3_flow().model.diffusion_model.state_dict()
+    mark = torch.tensor(list(json.dumps({"format": "float8_e4m3fn"}).encode()), dtype=torch.uint8)
+    quantised, plain = dict(weights), dict(weights)
+    for name, weight in weights.items():
+        if "joint_blocks" in name and name.endswith(("qkv.weight", "proj.weight", "fc1.weight", "fc2.weight")):
+            layer, scale = name.removesuffix("weight"), weight.abs().amax() / 448  # the largest e4m3 number
+            quantised[name] = (weight / scale).to(torch.float8_e4m3fn)
+            quantised |= {f"{layer}weight_scale": scale, f"{layer}comfy_quant": mark}
+            plain[name] = quantised[name].float() * scale
+    models = (comfy.sd.load_diffusion_model_state_dict(state) for state in (quantised, plain))
+    first, second = (requested(model, family, torch.float32) for model in models)
+    return first, second
+
+
+def quantised_layers(model: Case) -> list[Any]:
+    return [layer for layer in model.layers() if getattr(layer, "layout_type", None) is not None]
+
+
+@pytest.mark.parametrize("checkpointing", ["off", "on"])
+@pytest.mark.parametrize("form", ["row-sum", "directional"])
+def test_quantised_weights_are_dequantised_again_in_backward(form: str, checkpointing: str) -> None:
+    warnings: Warnings = []
+    quantised, plain = quantised_and_plain()
+    layers = quantised_layers(quantised)
+    before = [layer.weight for layer in layers]
+    assert layers
+    found = estimate(quantised, "reverse", warnings, form, checkpointing)
+    expected = estimate(plain, "reverse", warnings, form)
+    for value, right in zip(found, expected, strict=True):
+        assert relative_error(value, right) < 1e-5  # float32 rounding
+    assert all(layer.weight is weight for layer, weight in zip(layers, before, strict=True))
+    assert warnings == []
+
+
+@pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
+def test_quantised_activations_are_seen_through_or_told(estimator: str) -> None:
+    """As on a GPU with fp8 matrix units: inputs of layers are rounded to 4 bits of precision, too."""
+    warnings: Warnings = []
+    quantised, plain = quantised_and_plain()
+    for layer in quantised_layers(quantised):
+        layer._full_precision_mm = False
+    _, found = estimate(quantised, estimator, warnings)
+    differentiated = estimator == "reverse" and not warnings
+    _, expected = estimate(plain, "reverse" if differentiated else "forward", [])
+    # a difference sees the rounding, 6 % of each activation; a derivative only its effect on the point it is taken at
+    assert relative_error(found, expected) < (0.02 if differentiated else 0.3)
+    # the host can differentiate its quantised layers in reverse only, and has learned it after the floor
+    has_gradient = estimator == "reverse" and hasattr(comfy.ops, "QuantLinearFunc")
+    assert bool(warnings) == (estimator != "finite difference" and not has_gradient)
+    assert all("finishes this run" in warning for warning in warnings)

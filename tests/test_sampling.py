@@ -14,7 +14,7 @@ import comfy.samplers
 import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
-from comfy.patcher_extension import CallbacksMP, WrappersMP
+from comfy.patcher_extension import WrappersMP
 from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced
 from torch import Tensor
 
@@ -465,19 +465,6 @@ def test_a_guider_that_cannot_be_reached_is_named(flow: Model, caplog: pytest.Lo
         custom(dual, flow)
     assert "in a way of its own" in caplog.text
     assert "Guider_DualCFG may not read" in caplog.text
-
-
-def test_model_whose_weights_stream_is_not_differentiated(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
-    expected = sample(reg(flow, estimator="finite difference"))
-    guided = reg(flow)
-
-    def loaded_in_part(patcher: Model) -> None:  # as the host marks it, after loading
-        patcher.model.model_lowvram = True
-
-    guided.add_callback(CallbacksMP.ON_PRE_RUN, loaded_in_part)
-    with caplog.at_level(logging.INFO, "REG"):
-        assert torch.equal(sample(guided), expected)
-    assert "would be silently wrong" in caplog.text
 
 
 def out_of_memory(output: Tensor, x: Tensor) -> Tensor:

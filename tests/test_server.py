@@ -29,7 +29,7 @@ Prompt = dict[str, Any]
 
 # Saved workflows rely on these orders: they are appended to, never changed.
 RANGE = ["start_percent", "end_percent"]
-RECTIFICATION = ["strength", "form", "estimator", *RANGE, "schedule"]
+RECTIFICATION = ["strength", "form", "estimator", *RANGE, "schedule", "refresh", "checkpointing"]
 KSAMPLER = [
     "model",
     "seed",
@@ -124,6 +124,17 @@ def picture(server: ComfyServer, entry: dict[str, str]) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}"))).convert("RGB"))
 
 
+def saved_prompts(server: ComfyServer, prompt: Prompt, sampler: str) -> list[Prompt]:
+    """The prompts that the host has saved inside the images that it draws."""
+    prompt = prompt | {
+        "decode": node("REG_PlaygroundDecode", samples=[sampler, 0], size=64),
+        "save": node("SaveImage", images=["decode", 0], filename_prefix="test"),
+    }
+    entries = server.run(prompt)["save"]["images"]
+    queries = [urlencode({key: entry[key] for key in ("filename", "subfolder", "type")}) for entry in entries]
+    return [json.loads(Image.open(io.BytesIO(server.read(f"/view?{query}"))).text["prompt"]) for query in queries]
+
+
 def queue_goes_on(server: ComfyServer, seed: int) -> bool:
     (drawn,) = images(server, playground(seed) | {"k": stock("reg", seed)}, "k")
     return drawn.shape == (2, 64, 64, 3)
@@ -178,6 +189,28 @@ def test_every_route_draws_the_same_image(server: ComfyServer) -> None:
         assert np.array_equal(other, drawn[0])
     # On this model the factor is well below 1, so plain CFG at the same weight has the larger contrast.
     assert drawn[4].std() > drawn[0].std()
+
+
+@pytest.mark.parametrize("route", ["REG_Guidance", "REG_KSampler"])
+def test_what_auto_chose_is_saved_with_the_image_and_repeats_it(server: ComfyServer, route: str) -> None:
+    """Also when the host takes the REG node from its cache and only samples again."""
+    for seed in (400, 401):
+        prompt = playground(seed) | {"reg": node("REG_Guidance", model=["model", 0], **REG)}
+        prompt["k"] = stock("reg", seed)
+        if route == "REG_KSampler":
+            prompt["k"] = node(route, **{**stock("model", seed)["inputs"], **REG})
+        where = "reg" if route == "REG_Guidance" else "k"
+        for saved in saved_prompts(server, prompt, "k"):
+            choice = saved[where]["_meta"]["rectified guidance"]
+            assert choice == {
+                "form": "row-sum",
+                "estimator": "reverse",
+                "refresh": "by noise",
+                "checkpointing": "off",
+            }
+            pinned = {**prompt[where], "inputs": {**prompt[where]["inputs"], **choice}}
+            (drawn,), (again,) = images(server, prompt, "k"), images(server, prompt | {where: pinned}, "k")
+            assert np.array_equal(drawn, again)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import comfy.ops
 import torch
 from comfy.ops import CastWeightBiasOp
 from comfy.patcher_extension import WrapperExecutor
+from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 from torch.nn import Module, ModuleList, Sequential
 
@@ -32,8 +33,9 @@ def borrowing_layers(evaluation: Evaluation) -> dict[Module, Fetch]:
 
 
 def _borrows(layer: Any) -> bool:
+    weight = getattr(layer, "weight", None)
     changed = layer.comfy_cast_weights or layer.weight_function or layer.bias_function or hasattr(layer, "_v")
-    return bool(changed) and getattr(layer, "weight", None) is not None
+    return weight is not None and (bool(changed) or isinstance(weight, QuantizedTensor))
 
 
 def _other_networks(evaluation: Evaluation) -> Iterator[Module]:
@@ -53,6 +55,8 @@ def _fetch(layer: Any, name: str, dtype: torch.dtype, device: torch.device) -> T
     value = weight if name == "weight" else bias
     if stream[0] is not None or hasattr(layer, "_v"):  # it lies in a buffer that is free for others from here on
         value = value.clone()
+    if isinstance(value, QuantizedTensor):
+        value = value.dequantize()
     comfy.ops.uncast_bias_weight(layer, weight, bias, stream)
     return value
 

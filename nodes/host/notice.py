@@ -1,4 +1,4 @@
-"""One line to the artist: in the log, and under the node in the user interface where there is one."""
+"""What the artist is told: a line in the log and under the node, and a note in the file that is saved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import logging
 import sys
 
 logger = logging.getLogger("REG")
+
+
+def write_down(choice: dict[str, str], node_id: str | None) -> None:
+    """Put what REG chose beside node ``node_id`` in the prompt that the host saves with images, where there is one."""
+    progress = sys.modules.get("comfy_execution.progress")
+    if progress is not None and node_id is not None:
+        running = progress.get_progress_state().dynprompt
+        if running.has_node(node_id):
+            running.get_node(node_id).setdefault("_meta", {})["rectified guidance"] = choice
 
 
 def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:

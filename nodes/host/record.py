@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .estimation import Estimation
+from .estimation import AUTO, Estimation
 from .notice import tell
 
 
@@ -54,7 +54,7 @@ class GuidanceRecord:
             how = f"{choice['form']}, {choice['estimator'] if estimation.taken else 'pure noise'}"
             if estimation.carried:
                 how += f", taken {estimation.taken} times and carried {estimation.carried} times"
-            why = f"; auto chose this because {estimation.reason}" if estimation.automatic else ""
+            why = f"; auto chose this because {estimation.reason}" if estimation.method.estimator == AUTO else ""
             return (
                 f"guidance changed by {sum(self.changes) / len(self.changes):.0%}, "
                 f"factor {min(self.factors):.2f} to {max(self.factors):.2f}, "

@@ -24,7 +24,7 @@ from .estimation import Estimation, Method
 from .evaluation import Evaluation
 from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
-from .notice import tell
+from .notice import tell, write_down
 from .record import GuidanceRecord
 
 GUIDANCE_KEY = "rectified_gradient_guidance"
@@ -78,6 +78,8 @@ class Guidance:
         executor.class_obj.model_options[GUIDANCE_KEY] = run  # these options are the run's own copy
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
+        if run.estimation.taken:
+            write_down(run.estimation.choice, self.node_id)
         return output
 
     def _run(self) -> Run:
@@ -101,9 +103,6 @@ class Guidance:
         record.guided += evaluation.guided
         if not (evaluation.guided and self._in_range(model.model_sampling, float(sigma.max()))):
             return evaluation.predictions()
-        if not record.in_range:
-            levels = [s for s in evaluation.sampled_sigmas if self._in_range(model.model_sampling, s)]
-            estimation.refresh.plan([noise_to_signal(model.model_sampling, s) for s in levels])
         record.in_range += 1
         unconditional, pair = self._pair(estimation, evaluation)
         if pair.product is None:
@@ -119,7 +118,9 @@ class Guidance:
     def _pair(self, estimation: Estimation, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
         """D_u as the model predicts it, and the rectified pair."""
         if bool(evaluation.alpha.any()):
-            return estimation.pair(evaluation)
+            sampling = evaluation.model.model_sampling
+            steps = [sigma for sigma in evaluation.sampled_sigmas if self._in_range(sampling, sigma)]
+            return estimation.pair(evaluation, [noise_to_signal(sampling, sigma) for sigma in steps])
         # Pure noise, the first step of a flow model: R is 0 whatever the Jacobian.
         conditional, unconditional = evaluation.predictions()
         product = torch.zeros_like(conditional)

@@ -1,0 +1,236 @@
+"""What REG costs on models of full width with random weights, through the host's own KSampler, as a Markdown table.
+
+    python run.py bench cost [model ...]
+
+Every way runs in this process, on the same inputs, in turns. ``the paper's way`` is the public code of arXiv 2501.18865
+restated: both predictions in one batch under grad, weights that require grad, one gradient with respect to the sample.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from harness import CUDA, peak_bytes, side_by_side  # first: it imports the host
+
+# isort: split
+import comfy.model_management
+import comfy.model_patcher
+import comfy.samplers
+import comfy.supported_models
+import comfy.utils
+import torch
+from torch import Tensor
+from torch.autograd.graph import allow_mutation_on_saved_tensors
+
+import nodes
+from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.gradient import differentiable_kernels
+from reg_pack.nodes.host.noise_level import signal_scale
+from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
+from reg_pack.reg_core.schedule import Interval
+
+WEIGHT, STEPS, ROUNDS = 5.0, 10, 1
+DTYPE = torch.float16 if CUDA else torch.float32
+Model = Any
+
+UNET = {"image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 320, "use_spatial_transformer": True}
+MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int], int, tuple[int, ...]]] = {
+    # name: the host's class, its network, context (tokens, width), width of the pooled output, latent
+    "SD1.5": (
+        "SD15",
+        {
+            **UNET,
+            "num_res_blocks": [2, 2, 2, 2],
+            "channel_mult": [1, 2, 4, 4],
+            "transformer_depth": [1, 1, 1, 1, 1, 1, 0, 0],
+            "transformer_depth_output": [1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0],
+            "transformer_depth_middle": 1,
+            "context_dim": 768,
+            "num_heads": 8,
+            "adm_in_channels": None,
+            "use_linear_in_transformer": False,
+            "legacy": False,
+        },
+        (77, 768),
+        0,
+        (4, 32, 32),
+    ),
+    "SDXL": (
+        "SDXL",
+        {
+            **UNET,
+            "num_res_blocks": [2, 2, 2],
+            "channel_mult": [1, 2, 4],
+            "transformer_depth": [0, 0, 2, 2, 10, 10],
+            "transformer_depth_output": [0, 0, 0, 2, 2, 2, 10, 10, 10],
+            "transformer_depth_middle": 10,
+            "context_dim": 2048,
+            "num_head_channels": 64,
+            "num_heads": -1,
+            "adm_in_channels": 2816,
+            "num_classes": "sequential",
+            "use_linear_in_transformer": True,
+            "legacy": False,
+        },
+        (77, 2048),
+        1280,
+        (4, 32, 32),
+    ),
+    "Flux-like, 6 blocks": (
+        "Flux",
+        {
+            "image_model": "flux",
+            "in_channels": 16,
+            "out_channels": 16,
+            "patch_size": 2,
+            "vec_in_dim": 768,
+            "context_in_dim": 4096,
+            "hidden_size": 3072,
+            "mlp_ratio": 4.0,
+            "num_heads": 24,
+            "depth": 2,
+            "depth_single_blocks": 4,
+            "axes_dim": [16, 56, 56],
+            "txt_ids_dims": [],
+            "theta": 10000,
+            "qkv_bias": True,
+            "guidance_embed": False,
+        },
+        (64, 4096),
+        768,
+        (16, 32, 32),
+    ),
+    "Wan-like, 8 blocks": (
+        "WAN21_T2V",
+        {
+            "image_model": "wan2.1",
+            "model_type": "t2v",
+            "dim": 1536,
+            "ffn_dim": 8960,
+            "num_heads": 12,
+            "num_layers": 8,
+            "patch_size": (1, 2, 2),
+            "freq_dim": 256,
+            "in_dim": 16,
+            "out_dim": 16,
+            "text_dim": 4096,
+            "text_len": 512,
+            "window_size": (-1, -1),
+            "qk_norm": True,
+            "cross_attn_norm": True,
+            "eps": 1e-6,
+        },
+        (128, 4096),
+        0,
+        (16, 1, 32, 32),
+    ),
+}
+
+
+def build(name: str) -> tuple[Model, list[Any], list[Any], Tensor]:
+    config_name, network, (tokens, width), pooled, latent = MODELS[name]
+    config_class = getattr(comfy.supported_models, config_name)
+    config = config_class({**config_class.unet_config, **network})
+    config.unet_config.update(network)
+    config.set_inference_dtype(DTYPE, None)
+    device = comfy.model_management.get_torch_device()
+    model = config.get_model({}, device=device).eval()
+    generator = torch.Generator(device).manual_seed(0)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False).normal_(std=0.02, generator=generator)
+    patcher = comfy.model_patcher.ModelPatcher(model, device, device)
+
+    def conditioning() -> list[Any]:
+        return [[torch.randn(1, tokens, width), {"pooled_output": torch.randn(1, pooled)} if pooled else {}]]
+
+    torch.manual_seed(0)
+    return patcher, conditioning(), conditioning(), torch.zeros(1, *latent)
+
+
+def papers_way(model: Model) -> Model:
+    """MODEL with the rectified pair made as in the public code of the paper."""
+    model = model.clone()
+
+    def predict(
+        executor: Any, inner: Any, conds: Any, x: Tensor, sigma: Tensor, options: dict[str, Any]
+    ) -> list[Tensor]:
+        weights = list(inner.diffusion_model.parameters())
+        for weight in weights:
+            weight.requires_grad_(True)
+        try:
+            with torch.enable_grad(), differentiable_kernels(), allow_mutation_on_saved_tensors():
+                x = x.clone().requires_grad_()
+                conditional, unconditional = executor(inner, conds, x, sigma, options)
+                (gradient,) = torch.autograd.grad(conditional.sum(), x)
+        finally:
+            for weight in weights:
+                weight.requires_grad_(False)
+        factor = signal_scale(inner.model_sampling, sigma, x.detach()) * gradient
+        conditional, unconditional = conditional.detach(), unconditional.detach()
+        return [conditional, conditional - factor * (conditional - unconditional)]
+
+    model.add_wrapper_with_key("calc_cond_batch", "paper", predict)
+    return model
+
+
+def reg(model: Model, **method: str) -> Model:
+    return Guidance(Method(**method)).install(model)
+
+
+def ways_of(model: Model) -> dict[str, Model]:
+    reverse = reg(model, form="row-sum", estimator="reverse", checkpointing="off")
+    return {
+        "CFG": model,
+        "the paper's way": papers_way(model),
+        "reverse": reverse,
+        "reverse, checkpointing": reg(model, form="row-sum", estimator="reverse", checkpointing="on"),
+        "reverse, every 2 steps": reg(
+            model, form="row-sum", estimator="reverse", refresh="every 2 steps", checkpointing="off"
+        ),
+        "finite difference": reg(model, form="row-sum", estimator="finite difference"),
+        "finite difference, every 2 steps": reg(
+            model, form="row-sum", estimator="finite difference", refresh="every 2 steps"
+        ),
+        "auto (reverse, by noise)": reg(model, checkpointing="off"),
+        "auto, guidance between 20 and 60 %": ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(
+            reg(model, checkpointing="off")
+        ),
+    }
+
+
+def print_cost(name: str) -> None:
+    model, positive, negative, latent = build(name)
+
+    def sampling(model: Model, steps: int, denoise: float = 1.0) -> Callable[[], object]:
+        conds = (positive, negative, {"samples": latent})
+        settings = (1, steps, WEIGHT, "euler", "simple")
+        return lambda: nodes.common_ksampler(model, *settings, *conds, denoise=denoise)
+
+    ways = ways_of(model)
+    sampling(model, 1)()
+    weights = sum(parameter.nbytes for parameter in model.model.parameters())
+    peaks = {way: peak_bytes(sampling(guided, 1, 0.5)) for way, guided in ways.items()}  # one step, of middle noise
+    times = side_by_side({way: sampling(guided, STEPS) for way, guided in ways.items()}, ROUNDS)
+    size = "x".join(str(length) for length in latent.shape[1:])
+    print(
+        f"\n| {name}, {weights / 2**30:.1f} GiB, latent {size} | ms per step | time, ratio to CFG "
+        "| MiB beyond the weights | peak with weights, ratio to CFG |\n| --- | --- | --- | --- | --- |"
+    )
+    for way, (median, ratio) in times.items():
+        peak = (weights + peaks[way]) / (weights + peaks["CFG"])
+        print(
+            f"| {way} | {median / STEPS * 1000:.0f} | {ratio:.2f} | {peaks[way] / 2**20:.0f} | {peak:.2f} |", flush=True
+        )
+
+
+def main() -> None:
+    comfy.utils.set_progress_bar_enabled(False)
+    with torch.no_grad():  # not inference mode: the paper's way needs weights that can require grad
+        for name in sys.argv[1:] or MODELS:
+            print_cost(name)
+
+
+if __name__ == "__main__":
+    main()
