@@ -78,7 +78,7 @@ MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int], int, tuple[int, ..
         1280,
         (4, 32, 32),
     ),
-    "Flux-like, 6 blocks": (
+    "Flux-like, 3 blocks": (
         "Flux",
         {
             "image_model": "flux",
@@ -90,8 +90,8 @@ MODELS: dict[str, tuple[str, dict[str, Any], tuple[int, int], int, tuple[int, ..
             "hidden_size": 3072,
             "mlp_ratio": 4.0,
             "num_heads": 24,
-            "depth": 2,
-            "depth_single_blocks": 4,
+            "depth": 1,
+            "depth_single_blocks": 2,
             "axes_dim": [16, 56, 56],
             "txt_ids_dims": [],
             "theta": 10000,

@@ -216,7 +216,7 @@ class Activations:
         self._layers.append(layer)
         weight = layer._parameters.get("weight")
         # A quantised layer gives its weight to an autograd function of its own, which no function mode sees.
-        if weight is not None and type(weight.data) is not Tensor and torch.is_grad_enabled():
+        if weight is not None and hasattr(weight.data, "__tensor_flatten__") and torch.is_grad_enabled():
             self._own_weights[layer] = weight
             layer._parameters["weight"] = Parameter(plain_alias(weight), requires_grad=False)
 
@@ -300,7 +300,7 @@ class Activations:
                 return _Kept(tensor.clone())  # it may lie in a buffer that a later layer reuses
         if not name:
             return self._keep(tensor)
-        fetch = self._fetch(name, whole)
+        fetch = self._fetch(name, whole, whole.shape)
         if whole.shape == tensor.shape and whole.stride() == tensor.stride():
             return _Fetched(fetch)
 
@@ -317,18 +317,21 @@ class Activations:
         """A quantised weight or its transpose is dequantised when it is fetched again; anything else is kept."""
         own = self._layers[-1]._parameters.get("weight") if self._layers else None
         if own is not None and _alike(tensor, own.data):
-            return _Fetched(self._fetch("weight", tensor))
+            return _Fetched(self._fetch("weight", tensor, own.shape))
         if own is not None and own.ndim == 2 and _alike(tensor, own.data.t()):
-            fetch = self._fetch("weight", tensor)
+            fetch = self._fetch("weight", tensor, own.shape)
             return _Fetched(lambda: fetch().t())
         return self._keep(tensor.clone() if self._layers else tensor)
 
-    def _fetch(self, name: str, like: Tensor) -> Callable[[], Tensor]:
+    def _fetch(self, name: str, like: Tensor, shape: torch.Size) -> Callable[[], Tensor]:
         layer, dtype, device = self._layers[-1], like.dtype, like.device
 
         def fetch() -> Tensor:
             with self._resumed(self):  # as in forward, where the host may write into buffers made in inference mode
-                return self._thrift.layers[layer](layer, name, dtype, device)
+                parameter = self._thrift.layers[layer](layer, name, dtype, device)
+            if parameter.shape != shape:
+                raise RuntimeError("REG: a weight was fetched again in another shape")
+            return parameter
 
         return fetch
 
@@ -350,7 +353,7 @@ class Activations:
 
 def _alike(tensor: Tensor, other: Tensor) -> bool:
     """Two tensors of one subclass are made of parts of the same sizes and kinds."""
-    if type(tensor) is not type(other):
+    if type(tensor) is not type(other) or not hasattr(tensor, "__tensor_flatten__"):
         return False
     (names, context), (others, other_context) = tensor.__tensor_flatten__(), other.__tensor_flatten__()  # pyright: ignore[reportAttributeAccessIssue]
     parts = [(getattr(tensor, name), getattr(other, name)) for name in names]

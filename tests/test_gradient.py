@@ -248,6 +248,40 @@ def quantised_and_plain() -> tuple[Case, Case]:
     return first, second
 
 
+class PackedWeight(Tensor):
+    """Another pack's storage of a weight: a tensor subclass with bytes that only the pack's own layer understands."""
+
+
+class PackedOperations(comfy.ops.manual_cast):
+    """Layers as GGUF packs make them: the weight is unpacked by a method of the layer, not by the host's cast."""
+
+    class Linear(comfy.ops.manual_cast.Linear):
+        def cast_bias_weight(self, *, dtype: torch.dtype, bias_dtype: torch.dtype, device: Any = None) -> Any:
+            weight = self.weight.as_subclass(Tensor)
+            weight = weight.neg() / 2 if isinstance(self.weight.data, PackedWeight) else weight
+            return weight.to(dtype), None if self.bias is None else self.bias.to(bias_dtype)
+
+        def forward_comfy_cast_weights(self, input: Tensor) -> Tensor:
+            weight, bias = self.cast_bias_weight(dtype=input.dtype, bias_dtype=input.dtype)
+            return torch.nn.functional.linear(input, weight, bias)
+
+
+def test_weights_that_another_pack_unpacks_are_fetched_by_its_own_method() -> None:
+    warnings: Warnings = []
+    family = Family(lambda dtype: sd3_flow(), (16, 8, 8), conditioning)
+    plain = requested(sd3_flow(), family, torch.float32)
+    options = {"custom_operations": PackedOperations}
+    patcher = comfy.sd.load_diffusion_model_state_dict(plain.network.state_dict(), model_options=options)
+    packed = requested(patcher, family, torch.float32)
+    for layer in packed.layers():
+        if isinstance(layer, PackedOperations.Linear):
+            layer.weight = torch.nn.Parameter((-2 * layer.weight.data).as_subclass(PackedWeight), requires_grad=False)
+    found = estimate(packed, "reverse", warnings)
+    for value, expected in zip(found, estimate(plain, "reverse", warnings), strict=True):
+        assert relative_error(value, expected) < 1e-6  # a power of two loses nothing
+    assert warnings == []
+
+
 def quantised_layers(model: Case) -> list[Any]:
     return [layer for layer in model.layers() if getattr(layer, "layout_type", None) is not None]
 

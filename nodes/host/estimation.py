@@ -26,12 +26,12 @@ from ...reg_core.refresh import BY_NOISE, EVERY_STEP, Refresh
 from ...reg_core.table import lookup
 from .evaluation import Evaluation
 from .gradient import GRADIENT_FREE, DecomposedKernels, differentiable_kernels, is_fused
-from .memory import borrowing_layers, budget, is_out_of_memory, repeated_blocks, streams
+from .memory import borrowing_layers, budget, doubtful, is_out_of_memory, repeated_blocks
 
 AUTO = "auto"
 CHECKPOINTING = {AUTO: None, "on": True, "off": False}
 MISTRUST = 0.25
-"""Relative disagreement with a difference above which a gradient through streamed weights is not believed."""
+"""Relative disagreement with a difference above which a gradient through doubtful weights is not believed."""
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ class Estimation:
         self.warn(f"{reason}; '{GRADIENT_FREE}' finishes this run")
 
     def _plausible(self, evaluation: Evaluation, unconditional: Tensor, pair: RectifiedPair) -> bool:
-        """Once a run, the first gradient through streamed weights is compared with a difference along itself."""
-        if self.believed or self.estimator != "reverse" or pair.product is None or not streams(evaluation.model):
+        """Once a run, the first gradient through weights like that is compared with a difference along itself."""
+        if self.believed or self.estimator != "reverse" or pair.product is None or not doubtful(evaluation):
             return True
         difference = disagreement(
             evaluation.conditional(GRADIENT_FREE),
@@ -203,7 +203,9 @@ class Estimation:
         )
         self.believed = difference < MISTRUST
         if not self.believed:
-            self._give_up(f"the gradient through the streamed weights of this model is wrong by {difference:.0%}")
+            self._give_up(
+                f"the gradient through the weights of this model, which are not its own, is wrong by {difference:.0%}"
+            )
         return self.believed
 
     def _differenced(self, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:

@@ -48,7 +48,10 @@ def _other_networks(evaluation: Evaluation) -> Iterator[Module]:
 
 
 def _fetch(layer: Any, name: str, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The layer's weight or bias once more, by the host's own cast."""
+    """The layer's weight or bias once more, by the host's own cast or by that of the pack that the layer is from."""
+    if hasattr(layer, "cast_bias_weight"):  # GGUF
+        weight, bias = layer.cast_bias_weight(dtype=dtype, device=device, bias_dtype=dtype)
+        return weight if name == "weight" else bias
     weight, bias, stream = comfy.ops.cast_bias_weight(
         layer, dtype=dtype, device=device, bias_dtype=dtype, offloadable=True, compute_dtype=dtype
     )
@@ -61,10 +64,11 @@ def _fetch(layer: Any, name: str, dtype: torch.dtype, device: torch.device) -> T
     return value
 
 
-def streams(model: Any) -> bool:
-    """The host brings weights of this loaded model to the device only while they are used (low or dynamic VRAM)."""
-    patcher = getattr(model, "current_patcher", None)
-    return (patcher is not None and patcher.is_dynamic()) or bool(getattr(model, "model_lowvram", False))
+def doubtful(evaluation: Evaluation) -> bool:
+    """Weights stream to the device (low or dynamic VRAM), or are cast by another pack: gradients want a second look."""
+    model = evaluation.model
+    streamed = model.current_patcher.is_dynamic() or bool(getattr(model, "model_lowvram", False))
+    return streamed or any(not type(layer).__module__.startswith("comfy.") for layer in borrowing_layers(evaluation))
 
 
 def repeated_blocks(network: Module) -> list[Module]:
