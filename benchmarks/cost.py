@@ -31,7 +31,7 @@ from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
 from reg_pack.reg_core.schedule import Interval
 
-WEIGHT, STEPS, ROUNDS = 5.0, 10, 1
+WEIGHT, STEPS, ROUNDS = 5.0, 6, 1
 DTYPE = torch.float16 if CUDA else torch.float32
 Model = Any
 
@@ -190,9 +190,6 @@ def ways_of(model: Model) -> dict[str, Model]:
             model, form="row-sum", estimator="reverse", refresh="every 2 steps", checkpointing="off"
         ),
         "finite difference": reg(model, form="row-sum", estimator="finite difference"),
-        "finite difference, every 2 steps": reg(
-            model, form="row-sum", estimator="finite difference", refresh="every 2 steps"
-        ),
         "auto (reverse, by noise)": reg(model, checkpointing="off"),
         "auto, guidance between 20 and 60 %": ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(
             reg(model, checkpointing="off")

@@ -6,6 +6,7 @@ import os
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from itertools import accumulate
 from pathlib import Path
@@ -33,16 +34,17 @@ def seconds(run: Run) -> float:
 
 
 def side_by_side(ways: Mapping[str, Run], rounds: int) -> dict[str, tuple[float, float]]:
-    """Median seconds of each way, and the median of its ratio to the first way of the same round."""
-    times = {name: [] for name in ways}
-    for _ in range(rounds):  # in turns, so that the ratio holds when the machine's speed drifts
-        for name, run in ways.items():
+    """Median seconds of each way, and the median of its ratio to the first way, which runs before and after it."""
+    (first, plain), *others = ways.items()
+    plain_times, times, ratios = [seconds(plain)], defaultdict(list), defaultdict(list)
+    for _ in range(rounds):
+        for name, run in others:
             times[name].append(seconds(run))
-    first = next(iter(times.values()))
-    ratios = {
-        name: [value / plain for value, plain in zip(values, first, strict=True)] for name, values in times.items()
-    }
-    return {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name in ways}
+            plain_times.append(seconds(plain))
+            around = (plain_times[-2] + plain_times[-1]) / 2  # so that the ratio holds when the machine's speed drifts
+            ratios[name].append(times[name][-1] / around)
+    measured = {name: (statistics.median(times[name]), statistics.median(ratios[name])) for name, _ in others}
+    return {first: (statistics.median(plain_times), 1.0), **measured}
 
 
 def peak_bytes(run: Run) -> int:

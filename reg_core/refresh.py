@@ -51,8 +51,9 @@ class Refresh:
     """The last Jacobian product of one run; ``every`` is one of REFRESHES. Raises ValueError for any other.
 
     Not exact between two products. Measured on the playground model, 20 Euler steps, w = 3, share of the effect of REG
-    on the final samples that is kept: ``by noise`` (6 products) 95 % for row-sum and 91 % for directional, ``every 2
-    steps`` 98 and 96 %, ``every 3 steps`` 96 and 91 %, ``every 4 steps`` 94 and 87 %.
+    on the final samples that is kept: ``by noise`` (7 products) 95 % for row-sum and 92 % for directional, ``every 2
+    steps`` 97 and 96 %, ``every 3 steps`` 95 and 91 %, ``every 4 steps`` 93 % for row-sum; on a Gaussian mixture in 16
+    dimensions ``by noise`` keeps 98 and 97 %.
     """
 
     every: str

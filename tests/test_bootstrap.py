@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 from bootstrap.cache import cache_folder, exclusive, require_space
+from bootstrap.commands import BENCHMARKS
 from bootstrap.environment import Environment
 from bootstrap.errors import BootstrapError, last_lines
 from bootstrap.host import check_hash, existing_host, file_hash, unpack_host
@@ -264,6 +265,17 @@ def test_too_old_python_is_said(version: tuple[int, ...]) -> None:
 
 def test_old_python_can_read_the_command() -> None:
     ast.parse((ROOT / "run.py").read_text("utf-8"), feature_version=(3, 6))
+
+
+def test_unknown_benchmark_is_said_before_anything_is_fetched() -> None:
+    command = [sys.executable, str(ROOT / "run.py"), "bench", "magic"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "Expected one of the benchmarks playground, precision, cost, but got 'magic'" in ended.stderr
+
+
+def test_every_benchmark_is_there() -> None:
+    assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in BENCHMARKS)
 
 
 def test_wrong_folder_ends_the_command_without_traceback(tmp_path: Path) -> None:

@@ -85,15 +85,17 @@ class Estimation:
             "checkpointing": "on" if self.checkpointed else "off",
         }
 
-    def pair(self, evaluation: Evaluation, steps: Sequence[float] = ()) -> tuple[Tensor, RectifiedPair]:
+    def pair(
+        self, evaluation: Evaluation, noises: Callable[[], Sequence[float]] = tuple
+    ) -> tuple[Tensor, RectifiedPair]:
         """D_u as the model predicts it, and the rectified pair; its product is None where none could be had.
 
-        ``steps``: noise-to-signal ratios of the run's steps that are to be rectified, where they are known.
+        ``noises`` gives the noise-to-signal ratios of the run's steps that are to be rectified, where they are known.
         """
         noise, refresh = evaluation.noise, self._refreshes.get(evaluation.window)
         if refresh is None:
             refresh = self._refreshes[evaluation.window] = Refresh(self.refresh, self.method.form)
-            refresh.plan(steps)
+            refresh.plan(noises())
         if not refresh.due(noise, evaluation.x.shape):
             self.carried += 1
             conditional, unconditional = evaluation.predictions()

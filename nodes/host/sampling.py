@@ -22,6 +22,7 @@ from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
 from .estimation import Estimation, Method
 from .evaluation import Evaluation
+from .gradient import GRADIENT_FREE
 from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import tell, write_down
@@ -49,7 +50,7 @@ class Guidance:
     (forward, finite difference).
     """
 
-    method: Method = Method()  # noqa: RUF009 (frozen)
+    method: Method
     start_percent: float = 0.0
     end_percent: float = 1.0
     node_id: str | None = None
@@ -62,12 +63,12 @@ class Guidance:
         model = model.clone()
         wrappers = {
             WrappersMP.OUTER_SAMPLE: self.outer_sample,
-            WrappersMP.PREPARE_SAMPLING: announce,
+            WrappersMP.PREPARE_SAMPLING: announce if self.method.estimator != GRADIENT_FREE else None,
             WrappersMP.CALC_COND_BATCH: self.predict,
         }
         for kind, wrapper in wrappers.items():
             model.remove_wrappers_with_key(kind, GUIDANCE_KEY)
-            if self.method.strength != 0:
+            if wrapper is not None and self.method.strength != 0:
                 model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
         if self.method.strength == 0:
             tell("no effect: strength is 0, which is plain CFG", self.node_id)
@@ -115,12 +116,16 @@ class Guidance:
         noisiest = float(model_sampling.percent_to_sigma(self.start_percent))
         return float(model_sampling.percent_to_sigma(self.end_percent)) <= sigma <= noisiest
 
+    def _noises(self, evaluation: Evaluation) -> list[float]:
+        """Noise-to-signal ratios of the run's steps inside the range."""
+        sampling = evaluation.model.model_sampling
+        sigmas = [sigma for sigma in evaluation.sampled_sigmas if self._in_range(sampling, sigma)]
+        return [noise_to_signal(sampling, sigma) for sigma in sigmas]
+
     def _pair(self, estimation: Estimation, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
         """D_u as the model predicts it, and the rectified pair."""
         if bool(evaluation.alpha.any()):
-            sampling = evaluation.model.model_sampling
-            steps = [sigma for sigma in evaluation.sampled_sigmas if self._in_range(sampling, sigma)]
-            return estimation.pair(evaluation, [noise_to_signal(sampling, sigma) for sigma in steps])
+            return estimation.pair(evaluation, lambda: self._noises(evaluation))
         # Pure noise, the first step of a flow model: R is 0 whatever the Jacobian.
         conditional, unconditional = evaluation.predictions()
         product = torch.zeros_like(conditional)
