@@ -1,4 +1,4 @@
-"""What REG costs on models of full width with random weights, through the host's own KSampler, as a Markdown table.
+"""What REG costs on models of full width with random weights, one step of the host's own KSampler, as Markdown tables.
 
     python run.py bench cost [model ...]
 
@@ -29,9 +29,10 @@ from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.gradient import differentiable_kernels
 from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.reg_core.schedule import Interval
+from reg_pack.reg_core.refresh import SHARE
+from reg_pack.reg_core.schedule import Constant
 
-WEIGHT, STEPS, ROUNDS = 5.0, 6, 1
+WEIGHT, ROUNDS, INTERVAL = 5.0, 3, 8
 DTYPE = torch.float16 if CUDA else torch.float32
 Model = Any
 
@@ -180,36 +181,30 @@ def reg(model: Model, **method: str) -> Model:
 
 
 def ways_of(model: Model) -> dict[str, Model]:
-    reverse = reg(model, form="row-sum", estimator="reverse", checkpointing="off")
+    """What one step may cost; a step at which the product is carried along costs what one of CFG does."""
     return {
         "CFG": model,
+        "no guidance": ScheduledWeight(Constant(1.0)).install(model),
         "the paper's way": papers_way(model),
-        "reverse": reverse,
-        "reverse, checkpointing": reg(model, form="row-sum", estimator="reverse", checkpointing="on"),
-        "reverse, every 2 steps": reg(
-            model, form="row-sum", estimator="reverse", refresh="every 2 steps", checkpointing="off"
-        ),
-        "finite difference": reg(model, form="row-sum", estimator="finite difference"),
-        "auto (reverse, by noise)": reg(model, checkpointing="off"),
-        "auto, guidance between 20 and 60 %": ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(
-            reg(model, checkpointing="off")
-        ),
+        "reverse": reg(model, estimator="reverse", checkpointing="off"),
+        "reverse, checkpointing": reg(model, estimator="reverse", checkpointing="on"),
+        "finite difference": reg(model, estimator="finite difference"),
     }
 
 
 def print_cost(name: str) -> None:
     model, positive, negative, latent = build(name)
 
-    def sampling(model: Model, steps: int, denoise: float = 1.0) -> Callable[[], object]:
-        conds = (positive, negative, {"samples": latent})
-        settings = (1, steps, WEIGHT, "euler", "simple")
-        return lambda: nodes.common_ksampler(model, *settings, *conds, denoise=denoise)
+    def step(guided: Model) -> Callable[[], object]:
+        """One Euler step that begins at middle noise."""
+        settings = (1, 1, WEIGHT, "euler", "simple", positive, negative, {"samples": latent})
+        return lambda: nodes.common_ksampler(guided, *settings, denoise=0.5)
 
-    ways = ways_of(model)
-    sampling(model, 1)()
+    ways = {way: step(guided) for way, guided in ways_of(model).items()}
+    ways["CFG"]()
     weights = sum(parameter.nbytes for parameter in model.model.parameters())
-    peaks = {way: peak_bytes(sampling(guided, 1, 0.5)) for way, guided in ways.items()}  # one step, of middle noise
-    times = side_by_side({way: sampling(guided, STEPS) for way, guided in ways.items()}, ROUNDS)
+    peaks = {way: peak_bytes(run) for way, run in ways.items()}
+    times = side_by_side(ways, ROUNDS)
     size = "x".join(str(length) for length in latent.shape[1:])
     print(
         f"\n| {name}, {weights / 2**30:.1f} GiB, latent {size} | ms per step | time, ratio to CFG "
@@ -217,9 +212,18 @@ def print_cost(name: str) -> None:
     )
     for way, (median, ratio) in times.items():
         peak = (weights + peaks[way]) / (weights + peaks["CFG"])
-        print(
-            f"| {way} | {median / STEPS * 1000:.0f} | {ratio:.2f} | {peaks[way] / 2**20:.0f} | {peak:.2f} |", flush=True
-        )
+        print(f"| {way} | {median * 1000:.0f} | {ratio:.2f} | {peaks[way] / 2**20:.0f} | {peak:.2f} |")
+    unguided = times["no guidance"][1]
+    print("\n| 20 steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
+    reverse, difference = times["reverse"][1], times["finite difference"][1]
+    for refresh, taken in (("every step", 20), ("every 2 steps", 10), ("by noise", round(SHARE * 20))):
+        cells = [f"{(taken * way + 20 - taken) / 20:.2f}" for way in (reverse, difference)]
+        print(f"| {refresh} | " + " | ".join(cells) + " |")
+    taken = round(SHARE * INTERVAL)  # by noise, of the steps that are guided
+    cells = [
+        f"{(taken * way + INTERVAL - taken + (20 - INTERVAL) * unguided) / 20:.2f}" for way in (reverse, difference)
+    ]
+    print(f"| by noise, guidance at {INTERVAL} of the 20 steps | " + " | ".join(cells) + " |", flush=True)
 
 
 def main() -> None:
