@@ -166,7 +166,7 @@ def test_finite_difference_is_first_order_close(name: str) -> None:
     assert warnings == []
 
 
-@pytest.mark.parametrize("name", FUSED_FAMILIES)
+@pytest.mark.parametrize("name", FUSED_FAMILIES or ["Cosmos Predict2"])  # the floor fuses nothing
 @pytest.mark.parametrize("estimator", ["reverse", "forward"])
 def test_fused_kernels_are_decomposed_where_they_stand_in_the_way(name: str, estimator: str) -> None:
     """In the precision that the kernels take: they lack a backward pass, and drop a tangent without a word."""
