@@ -582,7 +582,7 @@ def sample_flux(guided: Model) -> Tensor:
 
 
 def test_a_network_that_overwrites_its_activations_costs_one_evaluation_once(log: Log) -> None:
-    """Flux adds to its streams in place: learnt at the first gradient pass, for the rest of the run."""
+    """Flux adds to its streams in place: learnt at the first gradient pass, for this run and all that follow."""
     flux = GRADIENT_FAMILIES["Flux"].build(torch.float32)
     images = []
     for checkpointing in ("off", "on"):
@@ -592,6 +592,9 @@ def test_a_network_that_overwrites_its_activations_costs_one_evaluation_once(log
         summary, warnings = log()
         assert warnings == []
         assert "row-sum, reverse" in summary and f"in {FLUX_STEPS} of {FLUX_STEPS} evaluations" in summary
+        watched.rows.clear()
+        assert torch.equal(sample_flux(watched.model), images[-1])
+        assert watched.per_level == [2] * FLUX_STEPS
     kept, twice = images
     # float32 rounding of sums in another order, through six evaluations of a network of condition about 1e2
     assert relative_error(twice, kept) < 1e-5

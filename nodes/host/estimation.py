@@ -55,20 +55,29 @@ class Method:
         Estimation(self, lambda text: None)
 
 
+@dataclass
+class Habits:
+    """What a gradient pass has learned about a network, so that only its first run pays for a pass that fails."""
+
+    in_place: bool = False
+    decomposed: bool = False
+
+
 class Estimation:
     """State of one run: what ``method`` comes to, and what turned out to be needed. ``warn`` tells the artist.
 
     reverse -> with blocks computed twice where memory is short -> finite difference.
     """
 
-    def __init__(self, method: Method, warn: Callable[[str], None]) -> None:
+    def __init__(self, method: Method, warn: Callable[[str], None], habits: Habits | None = None) -> None:
         self.method = method
+        self.habits = habits or Habits()
         self.warn = warn
         self.taken = self.carried = 0
         self.reason = "the model has a gradient and memory for it"
         self.estimator = "reverse" if method.estimator == AUTO else method.estimator
         self.checkpointed = bool(CHECKPOINTING[method.checkpointing])
-        self.in_place = self.decomposed = self.believed = False
+        self.believed = False
         automatic = BY_NOISE if method.estimator == AUTO else EVERY_STEP
         self.rectification = Rectification(method.strength, method.form, self.estimator)
         self.refresh = automatic if method.refresh == AUTO else method.refresh
@@ -157,14 +166,14 @@ class Estimation:
 
     def kernels(self) -> AbstractContextManager[Any]:
         """A context for every computation of the network that is differentiated."""
-        return DecomposedKernels() if self.decomposed else nullcontext()
+        return DecomposedKernels() if self.habits.decomposed else nullcontext()
 
     def _thrift(self, evaluation: Evaluation) -> Thrift:
         return Thrift(
             borrowing_layers(evaluation),
             repeated_blocks(evaluation.model.diffusion_model) if self.checkpointed else (),
             budget(evaluation) if self._may_checkpoint else None,
-            self.in_place,
+            self.habits.in_place,
             self.kernels,
         )
 
@@ -174,10 +183,10 @@ class Estimation:
 
     def _learn(self, error: RuntimeError) -> None:
         reason = str(error).strip().splitlines()[0]
-        if is_overwriting(error) and not self.in_place:
-            self.in_place = True
-        elif is_fused(error) and not self.decomposed:
-            self.decomposed = True
+        if is_overwriting(error) and not self.habits.in_place:
+            self.habits.in_place = True
+        elif is_fused(error) and not self.habits.decomposed:
+            self.habits.decomposed = True
         elif is_out_of_memory(error) and self._may_checkpoint:
             self.checkpointed = True
             self.warn(

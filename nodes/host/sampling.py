@@ -8,7 +8,7 @@ calc cond batch   the conditional pass goes through the estimator; D_u is replac
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import comfy.samplers
@@ -20,7 +20,7 @@ import nodes  # the host's own module, not the folder of this pack
 
 from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
-from .estimation import Estimation, Method
+from .estimation import Estimation, Habits, Method
 from .evaluation import Evaluation
 from .gradient import GRADIENT_FREE
 from .memory import announce
@@ -54,6 +54,7 @@ class Guidance:
     start_percent: float = 0.0
     end_percent: float = 1.0
     node_id: str | None = None
+    habits: Habits = field(default_factory=Habits, compare=False)
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
@@ -85,7 +86,7 @@ class Guidance:
 
     def _run(self) -> Run:
         record = GuidanceRecord(self.node_id)
-        return Run(record, Estimation(self.method, record.warn))
+        return Run(record, Estimation(self.method, record.warn, self.habits))
 
     def predict(
         self,
