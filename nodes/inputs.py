@@ -86,7 +86,7 @@ def rectification_inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="How often the Jacobian is taken; in between the last one is carried along, which costs nothing. "
-            "by noise: at about 30 % of the steps, where it changes most; keeps 95 % of the effect. auto: by noise "
+            "by noise: at a third of the steps, where it changes most; keeps about 95 % of the effect. auto: by noise "
             "with estimator auto, else every step.",
         ),
         io.Combo.Input(
@@ -96,7 +96,7 @@ def rectification_inputs() -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="Compute the model's blocks twice in reverse instead of keeping their activations: same result, "
-            "much less memory, one more evaluation. auto: when memory is short.",
+            "a fifth or less of them kept, one more evaluation. auto: when memory is short.",
         ),
     ]
 

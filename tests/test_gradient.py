@@ -318,3 +318,13 @@ def test_quantised_activations_are_seen_through_or_told(estimator: str) -> None:
     has_gradient = estimator == "reverse" and hasattr(comfy.ops, "QuantLinearFunc")
     assert bool(warnings) == (estimator != "finite difference" and not has_gradient)
     assert all("finishes this run" in warning for warning in warnings)
+
+
+def test_quantised_weights_alone_do_not_coarsen_a_difference() -> None:
+    """Multiplied in full precision, as on a CPU: the step is that of float32."""
+    warnings: Warnings = []
+    quantised, plain = quantised_and_plain()
+    _, found = estimate(quantised, "finite difference", warnings)
+    _, expected = estimate(plain, "forward", warnings)
+    assert relative_error(found, expected) < 1e-2  # first order in a step of 3e-4, condition about 1e1
+    assert warnings == []

@@ -127,7 +127,7 @@ class Estimation:
                 "the host swaps weights in the midst of this prediction (LoRA hooks that differ between prompts), "
                 "where a backward pass would be silently wrong"
             )
-        if self.estimator == "forward" and evaluation.quantised:
+        if self.estimator == "forward" and evaluation.quantised_layers:
             self._give_up("the quantised layers of this model have no forward-mode derivative")
         if self.estimator != GRADIENT_FREE:
             unconditional = evaluation.unconditional()
@@ -200,8 +200,11 @@ class Estimation:
         self.warn(f"{reason}; '{GRADIENT_FREE}' finishes this run")
 
     def _plausible(self, evaluation: Evaluation, unconditional: Tensor, pair: RectifiedPair) -> bool:
-        """Once a run, the first gradient through weights like that is compared with a difference along itself."""
-        if self.believed or self.estimator != "reverse" or pair.product is None or not doubtful(evaluation):
+        """Once a run, the first gradient through doubtful weights is compared with a difference along itself."""
+        if self.believed or self.estimator != "reverse" or pair.product is None:
+            return True
+        if not doubtful(evaluation):
+            self.believed = True
             return True
         difference = disagreement(
             evaluation.conditional(GRADIENT_FREE),

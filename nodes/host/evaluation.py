@@ -65,12 +65,13 @@ class Evaluation:
     def eps(self) -> float:
         """Relative rounding of what the model computes in: its dtype, or the few bits of quantised activations."""
         eps = torch.finfo(self.model.get_dtype_inference()).eps
-        return max(eps, QUANTISED) if self.quantised else eps
+        rounding = any(not getattr(layer, "_full_precision_mm", False) for layer in self.quantised_layers)
+        return max(eps, QUANTISED) if rounding else eps
 
     @property
-    def quantised(self) -> bool:
-        """Layers of the model are quantised, and may round their inputs, too."""
-        return any(getattr(module, "layout_type", None) for module in self.model.diffusion_model.modules())
+    def quantised_layers(self) -> list[Any]:
+        """Layers with quantised weights; they round their inputs, too, unless they multiply in full precision."""
+        return [module for module in self.model.diffusion_model.modules() if getattr(module, "layout_type", None)]
 
     @property
     def weight_hooks(self) -> set[Any]:

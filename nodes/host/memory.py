@@ -94,7 +94,7 @@ def budget(evaluation: Evaluation) -> int | None:
     """Bytes that recorded activations may take; None where memory is plenty."""
     model = evaluation.model
     free = comfy.model_management.get_free_memory(evaluation.x.device)
-    one_sample = model.memory_required([evaluation.x.shape[0], *evaluation.x.shape[1:]])
+    one_sample = model.memory_required(list(evaluation.x.shape))
     return None if free > ROOMY * one_sample else max(int(free - one_sample), 0)
 
 
