@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
@@ -80,6 +81,7 @@ class Evaluation:
 
     def predictions(self) -> list[Tensor]:
         """What the host would do without REG."""
+        throw_exception_if_processing_interrupted()
         return self.executor(self.model, self.conds, self.x, self.sigma, self.model_options)
 
     @property
@@ -111,6 +113,8 @@ class Evaluation:
         caches = [function for functions in self._cache_wrappers() for function in functions]
         wrappers = [w for w in self.executor.wrappers[self.executor.idx + 1 :] if w not in caches]
         executor = WrapperExecutor.new_executor(self.executor.original, wrappers)
+        # A step of REG is several evaluations; the host itself looks only between steps.
+        throw_exception_if_processing_interrupted()
         return executor.execute(self.model, conds, x, self.sigma, options)
 
     def _cache_wrappers(self) -> list[list[Callable[..., Any]]]:

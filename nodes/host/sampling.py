@@ -8,6 +8,8 @@ calc cond batch   the conditional pass goes through the estimator; D_u is replac
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,16 +22,21 @@ import nodes  # the host's own module, not the folder of this pack
 
 from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
+from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Trace
 from .estimation import Estimation, Habits, Method
 from .evaluation import Evaluation
 from .gradient import GRADIENT_FREE
 from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
-from .notice import tell, write_down
+from .notice import send, tell, write_down
+from .prompt import class_type, downstream, executing_node, upstream
 from .record import GuidanceRecord
 
+INSPECTOR, INSPECTED = "REG_Inspector", "samples"
 GUIDANCE_KEY = "rectified_gradient_guidance"
 SCHEDULE_KEY = "guidance_schedule"
+TRACES = "guidance_traces"
+"""Where a LATENT carries the traces of the run that made it."""
 
 Model = Any
 
@@ -55,6 +62,8 @@ class Guidance:
     end_percent: float = 1.0
     node_id: str | None = None
     habits: Habits = field(default_factory=Habits, compare=False)
+    traces: dict[str | None, Trace] = field(default_factory=dict, compare=False)
+    """What the last run did, by the node that sampled."""
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
@@ -76,16 +85,21 @@ class Guidance:
         return model
 
     def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
-        run = self._run()
-        executor.class_obj.model_options[GUIDANCE_KEY] = run  # these options are the run's own copy
+        sampler = executing_node()
+        inspectors = downstream(sampler, INSPECTOR, INSPECTED) if sampler is not None else []
+        run = self._run(inspectors)
+        options = executor.class_obj.model_options  # the run's own copy
+        options[GUIDANCE_KEY] = run
+        options["sampler_pre_cfg_function"] = [*options.get("sampler_pre_cfg_function", []), run.record.weigh]
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
+        self.traces[sampler] = run.record.trace
         if run.estimation.taken:
             write_down(run.estimation.choice, self.node_id)
         return output
 
-    def _run(self) -> Run:
-        record = GuidanceRecord(self.node_id)
+    def _run(self, inspectors: Sequence[str] = ()) -> Run:
+        record = GuidanceRecord(self.node_id, inspectors)
         return Run(record, Estimation(self.method, record.warn, self.habits))
 
     def predict(
@@ -101,16 +115,21 @@ class Guidance:
         if len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
             return evaluation.predictions()
         record, estimation = options.get(GUIDANCE_KEY) or self._run()
-        record.evaluations += 1
-        record.guided += evaluation.guided
-        if not (evaluation.guided and self._in_range(model.model_sampling, float(sigma.max()))):
-            return evaluation.predictions()
-        record.in_range += 1
+        record.expect(evaluation)
+        level = float(sigma.max())
+        where = sampling_percent(model.model_sampling, level), level
+        guided = evaluation.guided
+        if not (guided and self._in_range(model.model_sampling, level)):
+            predictions = evaluation.predictions()
+            record.evaluated(OUTSIDE if guided else UNGUIDED, *where)
+            return predictions
+        carried = estimation.carried
         unconditional, pair = self._pair(estimation, evaluation)
         if pair.product is None:
-            record.unusable += 1
+            record.evaluated(UNUSABLE, *where)
             return [pair.conditional, unconditional]
-        record.rectified(pair.conditional, unconditional, pair.unconditional)
+        state = CARRIED if estimation.carried > carried else TAKEN if bool(evaluation.alpha.any()) else PURE_NOISE
+        record.rectified(state, *where, model.latent_format, pair.conditional, unconditional, pair.unconditional)
         return [pair.conditional, pair.unconditional]
 
     def _in_range(self, model_sampling: Any, sigma: float) -> bool:
@@ -131,6 +150,13 @@ class Guidance:
         conditional, unconditional = evaluation.predictions()
         product = torch.zeros_like(conditional)
         return unconditional, estimation.rectification.rectified(conditional, unconditional, product)
+
+
+def traces(model: Any) -> dict[str | None, Trace]:
+    """What the last runs of a MODEL or GUIDER with REG did, by the node that sampled; none without REG."""
+    model = getattr(model, "model_patcher", model)
+    installed = model.get_wrappers(WrappersMP.OUTER_SAMPLE, GUIDANCE_KEY)
+    return installed[0].__self__.traces if installed else {}
 
 
 @dataclass(frozen=True)
@@ -156,7 +182,21 @@ class ScheduledWeight:
         if kind.predict_noise is not comfy.samplers.CFGGuider.predict_noise:
             text = f"the schedule sets the guider's cfg, which {kind.__name__} may not read. Use CFG Guider."
             tell(text, self.node_id, logging.WARNING)
+        self._show(executor.class_obj.model_patcher, *args)
         return executor(*args, **kwargs)
+
+    def _show(self, model: Model, noise: Any, latent: Any, sampler: Any, sigmas: Tensor, *args: Any) -> None:
+        """Tell the schedule nodes upstream at which noise levels this run follows them."""
+        if self.node_id is None or executing_node() is None:
+            return
+        names = [name for name in upstream(self.node_id, "schedule") if class_type(name).startswith("REG_Schedule")]
+        model_sampling, levels = model.get_model_object("model_sampling"), sigmas[:-1].tolist()
+        noises = [noise_to_signal(model_sampling, level) for level in levels]
+        run = {
+            "percent": [sampling_percent(model_sampling, level) for level in levels],
+            "sigma": [noise if math.isfinite(noise) else None for noise in noises],
+        }
+        send("reg.schedule", {"schedules": names, **run})
 
     def predict_noise(self, executor: WrapperExecutor, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         guider = executor.class_obj
@@ -193,11 +233,12 @@ def ksample(
     latent_image: dict[str, Any],
     denoise: float,
 ) -> dict[str, Any]:
-    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress and interrupt.
+    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress, interrupt, and its trace.
 
     ``settings`` are seed, steps, cfg, sampler name and scheduler; raises ValueError for conditioning without entries.
     """
     check_conditioning(positive, negative)
-    return nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
+    sampled = nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
         model, *settings, positive, negative, latent_image, denoise=denoise
     )[0]
+    return {**sampled, TRACES: traces(model)}

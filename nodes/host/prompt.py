@@ -1,0 +1,49 @@
+"""The prompt that the host is running, where there is one: which node runs, and what lies upstream of a node."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+
+def executing_node() -> str | None:
+    """Id of the node that the host is executing in this thread; None outside a prompt."""
+    execution = sys.modules.get("comfy_execution.utils")
+    context = execution.get_executing_context() if execution is not None else None
+    return None if context is None else context.node_id
+
+
+def running_prompt() -> Any:
+    """The host's DynamicPrompt, subgraphs and expansions flattened; None where no prompt has run."""
+    progress = sys.modules.get("comfy_execution.progress")
+    return None if progress is None else progress.get_progress_state().dynprompt
+
+
+def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
+    """The nodes that feed a node of the running prompt, or one of its inputs, nearest first."""
+    prompt = running_prompt()
+    waiting, seen = [node_id], {node_id}
+    while prompt is not None and waiting:
+        name = waiting.pop(0)
+        if not prompt.has_node(name):
+            continue
+        inputs = prompt.get_node(name).get("inputs", {})
+        values = [inputs.get(input_id)] if name == node_id and input_id is not None else inputs.values()
+        for value in values:
+            if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] not in seen:
+                seen.add(value[0])
+                waiting.append(value[0])
+                yield value[0]
+
+
+def class_type(node_id: str) -> str:
+    """Class of a node of the running prompt."""
+    return running_prompt().get_node(node_id)["class_type"]
+
+
+def downstream(node_id: str, kind: str, input_id: str) -> list[str]:
+    """The nodes of class ``kind`` in the running prompt that ``node_id`` feeds through their input ``input_id``."""
+    prompt = running_prompt()
+    names = [] if prompt is None else sorted(prompt.all_node_ids())
+    return [name for name in names if class_type(name) == kind and node_id in upstream(name, input_id)]

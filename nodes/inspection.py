@@ -1,0 +1,94 @@
+"""What REG did in a run: a live chart in the node, a picture, a sentence and a table after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io, ui
+
+from ..reg_core.trace import Trace
+from .host.preview import decoded
+from .host.prompt import upstream
+from .host.sampling import TRACES, traces
+from .report import Look, report
+
+NOT_FOUND = (
+    "no trace of REG was found. Connect the MODEL or GUIDER with REG that the sampler uses to 'model', and the "
+    "sampler's LATENT to 'samples'. If both are, the result came from the cache: change the seed and run again."
+)
+
+
+def trace_of(node_id: str | None, found: Mapping[str | None, Trace]) -> Trace:
+    """The run of the nearest sampler upstream of an inspector's ``samples``; an empty one if there is none."""
+    names = upstream(node_id, "samples") if node_id is not None else ()
+    nearest = next((found[name] for name in names if name in found), found.get(None))
+    return Trace(missing=NOT_FOUND) if nearest is None else nearest
+
+
+def looks(trace: Trace, count: int, vae: Any) -> list[Look]:
+    """``count`` of the kept steps, evenly spread, as a VAE decodes them or else in the host's preview colours."""
+    kept = trace.pictures
+    places = sorted({round(place) for place in np.linspace(0, len(kept) - 1, min(count, len(kept)))}) if kept else []
+    return [
+        Look(
+            kept[place].percent,
+            kept[place].factor.numpy(),
+            (kept[place].preview if vae is None else decoded(vae, kept[place].latent)).numpy(),
+        )
+        for place in places
+    ]
+
+
+class Inspector(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="REG_Inspector",
+            display_name="REG Inspector",
+            category="advanced/guidance",
+            description="Shows what REG does while the sampler runs: factor, effective weight, guidance before and "
+            "after, time. Then gives a picture with heat maps, a sentence and a table.",
+            search_aliases=["REG", "guidance report", "guidance plot", "heat map"],
+            inputs=[
+                io.Latent.Input("samples", tooltip="The LATENT that the sampler gives; it is passed on unchanged."),
+                io.Int.Input(
+                    "heat_maps",
+                    default=4,
+                    min=0,
+                    max=6,
+                    tooltip="How many steps the picture shows as heat maps, evenly spread; 0 leaves them out.",
+                ),
+                io.MultiType.Input(
+                    "model",
+                    [io.Model, io.Guider],
+                    optional=True,
+                    tooltip="The MODEL or GUIDER with REG that this sampler uses. Not needed after KSampler (REG).",
+                ),
+                io.Vae.Input(
+                    "vae",
+                    optional=True,
+                    tooltip="Decodes the predictions under the heat maps. Without it, the colours of live previews.",
+                ),
+            ],
+            outputs=[
+                io.Latent.Output("samples_out", display_name="samples", tooltip="The same LATENT, to decode."),
+                io.Image.Output("report", display_name="report", tooltip="Plots and heat maps, to save or share."),
+                io.String.Output("sentence", display_name="sentence", tooltip="What REG did, or why nothing happened."),
+                io.String.Output("table", display_name="table", tooltip="One line a step, comma-separated (CSV)."),
+            ],
+            hidden=[io.Hidden.unique_id],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(cls, samples: dict[str, Any], heat_maps: int, model: Any = None, vae: Any = None) -> io.NodeOutput:
+        found = {**samples.get(TRACES, {}), **(traces(model) if model is not None else {})}
+        trace = trace_of(cls.hidden.unique_id, found)
+        picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae))
+        image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
+        shown = ui.PreviewImage(image, cls=cls).as_dict()
+        live = {"sentence": trace.sentence(), "total": trace.total, "steps": trace.rows()}
+        return io.NodeOutput(samples, image, trace.sentence(), trace.table(), ui={**shown, "reg_trace": [live]})

@@ -1,0 +1,182 @@
+"""What rectification did over one sampler run, step by step: numbers, the sentence they come to, and a table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+TAKEN, CARRIED, PURE_NOISE = "taken", "carried", "pure noise"
+OUTSIDE, UNGUIDED, UNUSABLE = "outside", "unguided", "unusable"
+RECTIFIED = (TAKEN, CARRIED, PURE_NOISE)
+"""States of a step: the product was taken, carried along, or 0 for pure noise; REG was out of its range, there was no
+guidance to rectify (w = 1), or no usable product."""
+
+NEGLIGIBLE = 0.02
+"""A change of the guidance that does not show: within it, a step counts as plain CFG."""
+FAINT = 0.01
+"""Squared guidance, relative to its mean, below which a place has no say in the smallest and largest factor."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. Norms are root mean squares over the latent; the factor is ``<G, g> / <g, g>`` over channels."""
+
+    percent: float
+    """Sampling percent, 0 the noisiest."""
+    sigma: float
+    """Noise level as the model counts it."""
+    state: str
+    weight: float | None = None
+    """Guidance weight w that was asked for."""
+    mean: float | None = None
+    """Factor over the whole latent, each place weighted by its squared guidance, as are the quantiles."""
+    low: float | None = None
+    high: float | None = None
+    """5 % and 95 % quantiles of the factor over places."""
+    min: float | None = None
+    max: float | None = None
+    before: float | None = None
+    """Norm of the guidance ``g = D_c - D_u``."""
+    after: float | None = None
+    """Norm of the rectified guidance ``G``."""
+    change: float | None = None
+    """``|G - g| / |g|``; None where g is rounding error only."""
+    seconds: float | None = None
+
+    @property
+    def effective(self) -> float | None:
+        """The weight that plain CFG would need for as much guidance: ``1 + (w - 1) <G, g> / <g, g>``."""
+        if self.weight is None:
+            return None
+        if self.state not in RECTIFIED or self.mean is None:
+            return self.weight
+        return 1 + (self.weight - 1) * self.mean
+
+
+class Picture(NamedTuple):
+    """One step to look at, of the first sample and, of a video, its middle frame."""
+
+    percent: float
+    factor: Tensor
+    """Of ``places``, ``[height, width]``; nan where there is no guidance."""
+    preview: Tensor
+    """RGB in [0, 1], ``[height, width, 3]``, of whatever size."""
+    latent: Tensor
+    """The conditional prediction, ``[1, channels, ...]``, for a VAE to decode."""
+
+
+def places(gap: Tensor, rectified_gap: Tensor) -> tuple[Tensor, Tensor]:
+    """Factor ``<G, g> / <g, g>`` over channels and squared guidance, both ``[batch, ...]`` without the channel axis.
+
+    ``gap`` g and ``rectified_gap`` G are ``[batch, channels, ...]``; the factor is nan where there is no guidance.
+    """
+    gap, rectified_gap = gap.float(), rectified_gap.float()
+    square = gap.square().sum(1)
+    return (rectified_gap * gap).sum(1) / square, square
+
+
+def factor_statistics(factor: Tensor, square: Tensor) -> Tensor:
+    """Mean, 5 % and 95 % quantile, smallest and largest factor of ``places``; nan where there is no guidance at all."""
+    factor, square = factor.flatten(), square.flatten()
+    factor = torch.where(square > 0, factor, 0.0)
+    ordered, order = factor.sort()
+    cumulated = square[order].cumsum(0, dtype=torch.float64)
+    total = cumulated[-1]
+    marks = torch.searchsorted(cumulated, torch.tensor([0.05, 0.95], device=factor.device, dtype=torch.float64) * total)
+    faint = square < FAINT * square.mean()
+    extremes = factor.masked_fill(faint, torch.inf).min(), factor.masked_fill(faint, -torch.inf).max()
+    mean = (factor.double() * square).sum() / total
+    return torch.stack([mean.float(), *ordered[marks.clamp(max=len(factor) - 1)], *extremes])
+
+
+def shown(factor: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Factor ``[height, width]`` and prediction ``[1, channels, ...]`` to look at, on the CPU; None if packed."""
+    if denoised.ndim not in (4, 5):
+        return None
+    factor, denoised = factor[0], denoised[:1]
+    if denoised.ndim == 5:
+        middle = factor.shape[0] // 2
+        factor, denoised = factor[middle], denoised[:, :, middle : middle + 1]
+    return factor.float().cpu(), denoised.float().cpu()
+
+
+@dataclass
+class Trace:
+    """The steps of one run in order; ``total`` is how many the sampler has announced, 0 where it does not tell.
+
+    ``how`` says by which settings, and ``missing`` why there is no run to speak of.
+    """
+
+    total: int = 0
+    how: str = ""
+    missing: str = ""
+    steps: list[Step] = field(default_factory=list)
+    pictures: list[Picture] = field(default_factory=list)
+
+    @property
+    def changed(self) -> list[Step]:
+        """The steps whose guidance was changed and not mere rounding error."""
+        return [step for step in self.steps if step.change is not None and step.state in RECTIFIED]
+
+    def without_effect(self) -> str:
+        """Why nothing happened, and what to do; empty if something did."""
+        if self.missing:
+            return f"no effect to show: {self.missing}"
+        if self.changed:
+            return ""
+        states = {step.state for step in self.steps}
+        if not states:
+            return (
+                "no effect: this guider asks for its predictions in a way of its own. Use the CFG Guider or REG Guider."
+            )
+        if states == {UNGUIDED}:
+            return "no effect: no guidance to rectify (cfg is 1, or no negative conditioning). Raise cfg above 1."
+        if states <= {UNGUIDED, OUTSIDE}:
+            return "no effect: no guided step of this run lies between start_percent and end_percent. Widen the range."
+        if UNUSABLE in states:
+            return "no effect: the factor could not be used at any step, so the image is plain CFG."
+        return "no effect: positive and negative conditioning give the same prediction. Change one of them."
+
+    def sentence(self) -> str:
+        """What happened, in one sentence."""
+        if not self.changed:
+            return f"REG had {self.without_effect()}"
+        shown = [step for step in self.changed if (step.change or 0.0) > NEGLIGIBLE]
+        if not shown:
+            return f"REG changed the guidance by less than {NEGLIGIBLE:.0%} at every step: it is plain CFG to the eye."
+        change = sum(step.change or 0.0 for step in shown) / len(shown)
+        start, end = shown[0].percent, shown[-1].percent
+        text = f"REG changed the guidance by {change:.0%} on average"
+        if len(shown) == len(self.steps):
+            return f"{text}, over the whole run."
+        if len(shown) == 1:
+            text += f", at one step ({start:.0%} of the run)"
+        else:
+            text += f" between {start:.0%} and {end:.0%} of the run"
+        rest = [step for step in self.steps if step not in shown]
+        if all(step.state not in RECTIFIED for step in rest):
+            where = "without guidance" if all(step.state == UNGUIDED for step in rest) else "plain CFG"
+            return f"{text}; elsewhere it was {where}."
+        return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG."
+
+    def rows(self) -> list[dict[str, float | str | None]]:
+        """One dict a step, of the fields of ``Step`` and ``effective``."""
+        return [{**asdict(step), "effective": step.effective} for step in self.steps]
+
+    def table(self) -> str:
+        """The rows as comma-separated values with a header line; numbers to six digits, empty where there is none."""
+        text = io.StringIO()
+        names: Sequence[str] = [*(entry.name for entry in fields(Step)), "effective"]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer.writeheader()
+        for row in self.rows():
+            writer.writerow(
+                {name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
+        return text.getvalue()
