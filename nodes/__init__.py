@@ -7,11 +7,14 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
+from .comparison import Compare, CompareSheet, CompareStopwatch, CompareTile
 from .guidance import ApplySchedule, RectifiedGuidance
-from .guiders import RectifiedGuider
-from .playground import PlaygroundConditioning, PlaygroundDecode
+from .guiders import RectifiedAutoGuider, RectifiedGuider
+from .inspection import Inspector
+from .playground import PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE
 from .samplers import RectifiedKSampler
 from .schedules import (
+    ScheduleCombine,
     ScheduleConstant,
     ScheduleCosine,
     ScheduleCurve,
@@ -23,7 +26,9 @@ from .schedules import (
 NODES: list[type[io.ComfyNode]] = [
     RectifiedGuidance,
     RectifiedGuider,
+    RectifiedAutoGuider,
     RectifiedKSampler,
+    Inspector,
     ApplySchedule,
     ScheduleConstant,
     ScheduleLinear,
@@ -31,8 +36,14 @@ NODES: list[type[io.ComfyNode]] = [
     ScheduleInterval,
     ScheduleSNR,
     ScheduleCurve,
+    ScheduleCombine,
     PlaygroundConditioning,
     PlaygroundDecode,
+    PlaygroundVAE,
+    Compare,
+    CompareStopwatch,
+    CompareTile,
+    CompareSheet,
 ]
 
 PLAYGROUND = Path(__file__).parent.parent / "playground"

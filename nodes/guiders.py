@@ -6,7 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from .host.autoguidance import AutoGuider
 from .host.sampling import Model, guider
+from .host.second_model import SecondModel
+from .host.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
 from .inputs import RectifiedNode, cfg_input, rectification_inputs
 
 
@@ -33,3 +36,64 @@ class RectifiedGuider(RectifiedNode):
     @classmethod
     def execute(cls, model: Model, positive: Any, negative: Any, cfg: float, **rectification: Any) -> io.NodeOutput:
         return io.NodeOutput(guider(cls.guided(model, **rectification), positive, negative, cfg))
+
+
+class RectifiedAutoGuider(RectifiedNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="REG_AutoGuider",
+            display_name="REG AutoGuider",
+            category="model/sampling/guiders",
+            description="Guides away from a weaker version of the model instead of a negative prompt (autoguidance), "
+            "with Rectified Gradient Guidance built in.",
+            search_aliases=["REG", "autoguidance", "skip layer guidance", "perturbed attention", "guider"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to guide."),
+                io.Conditioning.Input("positive", tooltip="What the image should show; the weak version sees it, too."),
+                cfg_input(
+                    default=2.0,
+                    tooltip="Weight against the weak version; 1 does not use it. 1.5 to 3 is usual, 1.1 to 1.5 where "
+                    "the weak version is very weak.",
+                ),
+                io.Combo.Input(
+                    "weaken",
+                    options=list(WEAKENINGS),
+                    tooltip="How the model is made weaker. skip layers: transformers such as SD3, Flux, Wan. perturbed "
+                    "attention: UNets such as SD1.5 and SDXL. Not used when weak_model is connected.",
+                ),
+                io.String.Input(
+                    "layers",
+                    default="7, 8, 9",
+                    tooltip="Which layers to skip, counted from 0: 7, 8, 9 or 7-9. One to three from the middle of the "
+                    "model are useful. Flux has two kinds of layers, and both skip these. Only for skip layers.",
+                ),
+                *rectification_inputs(),
+                io.Model.Input(
+                    "weak_model",
+                    optional=True,
+                    tooltip="A smaller or less trained model of the same kind as the weak version. "
+                    "When connected, weaken and layers are not used.",
+                ),
+            ],
+            outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
+            hidden=[io.Hidden.unique_id],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Model,
+        positive: Any,
+        cfg: float,
+        weaken: str,
+        layers: str,
+        weak_model: Model | None = None,
+        **rectification: Any,
+    ) -> io.NodeOutput:
+        if weak_model is not None:
+            weak = SecondModel(weak_model, positive)
+        else:
+            weak = WeakenedModel(weaken, read_layers(layers) if weaken == SKIP_LAYERS else ())
+        guided = cls.guided(model, **rectification)
+        return io.NodeOutput(AutoGuider(guided, positive, cfg, weak, cls.hidden.unique_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import comfy.samplers
 from comfy_api.latest import io
 
 from ..reg_core import ESTIMATORS, FORMS
@@ -22,6 +23,37 @@ def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "") ->
         step=0.1,
         round=0.01,
         tooltip=tooltip or "Guidance weight, as in the KSampler. 1 is no guidance; 3 to 8 is usual.",
+    )
+
+
+def sampler_inputs() -> list[io.Input]:
+    """seed, steps, cfg, sampler_name, scheduler, as the host's KSampler has them."""
+    return [
+        io.Int.Input(
+            "seed",
+            default=0,
+            min=0,
+            max=0xFFFFFFFFFFFFFFFF,
+            control_after_generate=True,
+            tooltip="The seed of the noise.",
+        ),
+        io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Number of sampling steps; 15 to 40 is usual."),
+        cfg_input(),
+        io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="The sampling algorithm."),
+        io.Combo.Input(
+            "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="How the noise falls over the steps."
+        ),
+    ]
+
+
+def denoise_input() -> io.Float.Input:
+    return io.Float.Input(
+        "denoise",
+        default=1.0,
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        tooltip="1 starts from pure noise; lower values keep more of the latent image (image to image).",
     )
 
 
@@ -47,8 +79,11 @@ def percent_inputs() -> list[io.Float.Input]:
     ]
 
 
-def rectification_inputs() -> list[io.Input]:
-    """strength, form, estimator, start_percent, end_percent, schedule, refresh, checkpointing."""
+def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
+    """strength, form, estimator, start_percent, end_percent, schedule, refresh, checkpointing.
+
+    With ``raw_schedule`` the node gets the link to the schedule instead of the schedule.
+    """
     return [
         io.Float.Input(
             "strength",
@@ -77,6 +112,7 @@ def rectification_inputs() -> list[io.Input]:
         GuidanceScheduleType.Input(
             "schedule",
             optional=True,
+            raw_link=raw_schedule,
             tooltip="Guidance weight over the sampling. When connected it replaces the sampler's cfg.",
         ),
         io.Combo.Input(

@@ -6,7 +6,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..reg_core.schedule import SNR, Constant, Cosine, Curve, Interval, Linear
+from ..reg_core.schedule import COMBINATIONS, SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
 from .host.curve import curve_points
 from .inputs import GuidanceScheduleType, RangedNode, cfg_input, percent_inputs
 
@@ -142,3 +142,38 @@ class ScheduleCurve(io.ComfyNode):
     def execute(cls, curve: Any, min_cfg: float, max_cfg: float) -> io.NodeOutput:
         points = [(progress, min_cfg + (max_cfg - min_cfg) * height) for progress, height in curve_points(curve)]
         return io.NodeOutput(Curve(tuple(points)))
+
+
+class ScheduleCombine(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Combine",
+            "Combine",
+            "Two schedules as one: one after the other, multiplied, or the lower or the higher of both.",
+            [
+                GuidanceScheduleType.Input("first", tooltip="Any guidance schedule. join begins with this one."),
+                GuidanceScheduleType.Input("second", tooltip="Any guidance schedule. join ends with this one."),
+                io.Combo.Input(
+                    "combine",
+                    options=list(COMBINATIONS),
+                    default="join",
+                    tooltip="join: first up to switch_percent, then second. multiply: the amounts of guidance, "
+                    "1 + (first - 1) * (second - 1); an Interval of cfg 2 switches the other schedule on inside its "
+                    "range and off outside. minimum, maximum: the lower or the higher weight at every moment.",
+                ),
+                io.Float.Input(
+                    "switch_percent",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.001,
+                    tooltip="Only for join: where second takes over. 0 is the first, noisiest step and 1 the last; "
+                    "0.2 to 0.8 is useful.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, first: Schedule, second: Schedule, combine: str, switch_percent: float) -> io.NodeOutput:
+        return io.NodeOutput(Combined(first, second, combine, switch_percent))

@@ -8,7 +8,8 @@ round-trip.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Protocol
 
@@ -133,6 +134,41 @@ class Curve:
         return float(np.interp(progress, progresses, weights))
 
 
+# Of two weights (a, b); "join" is not here, since it chooses by progress.
+COMBINATIONS: dict[str, Callable[[float, float], float] | None] = {
+    "join": None,
+    "multiply": lambda a, b: 1 + (a - 1) * (b - 1),
+    "minimum": min,
+    "maximum": max,
+}
+
+
+@dataclass(frozen=True)
+class Combined:
+    """Two schedules as one, by ``how``, a name of ``COMBINATIONS``.
+
+    ``join``: ``first`` where progress < ``at``, then ``second``. ``multiply``: the amounts of guidance, ``1 + (a - 1)
+    (b - 1)``, so that w = 1 on either side means no guidance and an interval of weight 2 gates the other. ``minimum``
+    and ``maximum`` of the two weights. Raises ValueError for an unknown name and for ``at`` outside [0, 1].
+    """
+
+    first: Schedule
+    second: Schedule
+    how: str = "join"
+    at: float = 0.5
+
+    def __post_init__(self) -> None:
+        lookup(COMBINATIONS, self.how, "combine")
+        if not 0 <= self.at <= 1:
+            raise ValueError(f"REG: schedules are joined inside 0 to 1 (0 is the first, noisiest step); got {self.at}")
+
+    def __call__(self, progress: float, sigma: float) -> float:
+        combination = COMBINATIONS[self.how]
+        if combination is None:
+            return (self.first if progress < self.at else self.second)(progress, sigma)
+        return combination(self.first(progress, sigma), self.second(progress, sigma))
+
+
 SCHEDULES: dict[str, type] = {
     "constant": Constant,
     "linear": Linear,
@@ -140,22 +176,28 @@ SCHEDULES: dict[str, type] = {
     "interval": Interval,
     "snr": SNR,
     "curve": Curve,
+    "combined": Combined,
 }
+PARTS = {"combined": ("first", "second")}  # fields that are schedules themselves
 
 
 def to_dict(schedule: Schedule) -> dict[str, Any]:
     """A dict of JSON values with the schedule's ``kind`` and its fields; raises ValueError for an unknown class."""
     for kind, member in SCHEDULES.items():
         if type(schedule) is member:
-            return {"kind": kind, **asdict(schedule)}  # type: ignore[call-overload]
+            values = {field.name: getattr(schedule, field.name) for field in fields(member)}
+            parts = {name: to_dict(values[name]) for name in PARTS.get(kind, ())}
+            return {"kind": kind, **values, **parts}
     raise ValueError(f"REG: not one of the schedules {', '.join(SCHEDULES)}: {type(schedule).__name__}")
 
 
 def from_dict(data: dict[str, Any]) -> Schedule:
     """The schedule that ``to_dict`` wrote; raises ValueError for an unknown kind and for missing or unknown fields."""
-    fields = dict(data)
-    member = lookup(SCHEDULES, str(fields.pop("kind", "")), "schedule kind")
+    values = dict(data)
+    kind = str(values.pop("kind", ""))
+    member = lookup(SCHEDULES, kind, "schedule kind")
+    parts = {name: from_dict(values[name]) for name in PARTS.get(kind, ()) if name in values}
     try:
-        return member(**fields)
+        return member(**{**values, **parts})
     except TypeError as error:
-        raise ValueError(f"REG: schedule {data['kind']!r} cannot be read: {error}") from error
+        raise ValueError(f"REG: schedule {kind!r} cannot be read: {error}") from error

@@ -11,8 +11,10 @@ import torch
 
 from reg_core.mixture import GaussianMixture
 from reg_core.schedule import (
+    COMBINATIONS,
     SCHEDULES,
     SNR,
+    Combined,
     Constant,
     Cosine,
     Curve,
@@ -32,6 +34,7 @@ EXAMPLES: list[Schedule] = [
     Interval(3.0, 0.2, 0.7),
     SNR(6.0, 0.5),
     Curve(POINTS),
+    Combined(Linear(7.0, 2.0), Combined(SNR(6.0, 0.5), Curve(POINTS), "maximum"), "join", 0.25),
 ]
 PROGRESS = [i / 100 for i in range(101)]
 
@@ -96,6 +99,44 @@ def test_curve_passes_through_its_points() -> None:
     assert [Curve(POINTS)(progress, 1.0) for progress, _ in POINTS] == [weight for _, weight in POINTS]
 
 
+def test_join_changes_hands_exactly_at_the_switch() -> None:
+    joined = Combined(Linear(7.0, 2.0), Constant(3.0), "join", 0.4)
+    before = math.nextafter(0.4, 0)
+    assert joined(before, 1.0) == Linear(7.0, 2.0)(before, 1.0) == pytest.approx(5.0)
+    assert joined(0.4, 1.0) == joined(1.0, 1.0) == 3.0
+    assert all(Combined(Constant(2.0), Constant(3.0), "join", 0.0)(p, 1.0) == 3.0 for p in PROGRESS)
+
+
+def test_multiply_multiplies_the_amounts_of_guidance() -> None:
+    product = Combined(Constant(4.0), Constant(2.5), "multiply")
+    assert product(0.5, 1.0) == pytest.approx(1 + 3 * 1.5)
+    assert Combined(Constant(4.0), Constant(1.0), "multiply")(0.5, 1.0) == 1
+
+
+@pytest.mark.parametrize("progress", PROGRESS)
+def test_interval_of_weight_2_gates_the_other_schedule(progress: float) -> None:
+    gated = Combined(SNR(6.0, 0.5), Interval(2.0, 0.2, 0.7), "multiply")
+    inside = 0.2 <= progress <= 0.7
+    assert gated(progress, 1.5) == pytest.approx(SNR(6.0, 0.5)(progress, 1.5) if inside else 1.0, abs=1e-14)
+
+
+@pytest.mark.parametrize("progress", [0.0, 0.3, 0.6, 1.0])
+@pytest.mark.parametrize("sigma", [0.0, 0.7, math.inf])
+def test_minimum_and_maximum_split_the_two_weights_between_them(progress: float, sigma: float) -> None:
+    first, second = Linear(7.0, 2.0), SNR(6.0, 0.5)
+    lower = Combined(first, second, "minimum")(progress, sigma)
+    higher = Combined(first, second, "maximum")(progress, sigma)
+    assert lower <= higher
+    assert sorted([first(progress, sigma), second(progress, sigma)]) == [lower, higher]
+
+
+def test_every_combination_but_join_is_symmetric() -> None:
+    first, second = Linear(7.0, 2.0), Cosine(5.0, 2.0)
+    for how in COMBINATIONS:
+        forward, back = (Combined(*pair, how) for pair in [(first, second), (second, first)])
+        assert all(forward(p, 1.0) == back(p, 1.0) for p in PROGRESS) == (how != "join")
+
+
 @pytest.mark.parametrize("schedule", EXAMPLES)
 @pytest.mark.parametrize("sigma", [0.0, 0.1, 1.0, 80.0, math.inf])
 def test_weight_is_finite_over_the_whole_trajectory(schedule: Schedule, sigma: float) -> None:
@@ -131,6 +172,8 @@ def make(kind: str, *fields: Any) -> Schedule:
         ("curve", (((0.0, 1.0), (0.5, math.inf)),), ["finite", "inf"]),
         ("curve", (((0.5, 1.0), (0.5, 2.0)),), ["rising progress"]),
         ("curve", (((0.5, 1.0), (0.2, 2.0)),), ["rising progress"]),
+        ("combined", (Constant(1.0), Constant(2.0), "add"), [*map(repr, COMBINATIONS), "'add'"]),
+        ("combined", (Constant(1.0), Constant(2.0), "join", 1.2), ["inside 0 to 1", "1.2"]),
     ],
 )
 def test_bad_input_says_what_was_expected_and_what_came(kind: str, fields: tuple[Any, ...], said: list[str]) -> None:
@@ -152,6 +195,8 @@ def test_range_may_be_whole_or_a_point(start: float, end: float) -> None:
         ({"weight": 1.0}, [repr(kind) for kind in SCHEDULES]),
         ({"kind": "linear", "start": 1.0}, ["'linear'", "end"]),
         ({"kind": "constant", "weight": 1.0, "amount": 2.0}, ["'constant'", "amount"]),
+        ({"kind": "combined", "first": {"kind": "constant", "weight": 1.0}}, ["'combined'", "second"]),
+        ({"kind": "combined", "first": {"kind": "sine"}, "second": {"kind": "sine"}}, ["'sine'"]),
     ],
 )
 def test_unreadable_dict_is_named(data: dict[str, Any], said: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reg_pack.nodes import schedules
-from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Curve, Interval, Linear
+from reg_pack.reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear
 
 pytestmark = pytest.mark.host
 
@@ -21,6 +21,11 @@ CASES: list[tuple[Any, dict[str, Any], Any]] = [
         Interval(4.0, 0.2, 0.7),
     ),
     (schedules.ScheduleSNR, {"cfg": 4.0, "spread": 0.5}, SNR(4.0, 0.5)),
+    (
+        schedules.ScheduleCombine,
+        {"first": Linear(7.0, 2.0), "second": SNR(4.0, 0.5), "combine": "multiply", "switch_percent": 0.3},
+        Combined(Linear(7.0, 2.0), SNR(4.0, 0.5), "multiply", 0.3),
+    ),
 ]
 
 

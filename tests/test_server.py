@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import io
 import json
@@ -45,6 +46,7 @@ KSAMPLER = [
 INPUTS = {
     "REG_Guidance": ["model", *RECTIFICATION],
     "REG_Guider": ["model", "positive", "negative", "cfg", *RECTIFICATION],
+    "REG_AutoGuider": ["model", "positive", "cfg", "weaken", "layers", *RECTIFICATION, "weak_model"],
     "REG_KSampler": [*KSAMPLER, *RECTIFICATION],
     "REG_ApplySchedule": ["model", "schedule"],
     "REG_ScheduleConstant": ["cfg"],
@@ -53,16 +55,34 @@ INPUTS = {
     "REG_ScheduleInterval": ["cfg", *RANGE],
     "REG_ScheduleSNR": ["cfg", "spread"],
     "REG_ScheduleCurve": ["curve", "min_cfg", "max_cfg"],
+    "REG_ScheduleCombine": ["first", "second", "combine", "switch_percent"],
+    "REG_Inspector": ["samples", "heat_maps", "model", "vae"],
     "REG_PlaygroundConditioning": ["classes"],
     "REG_PlaygroundDecode": ["samples", "size"],
+    "REG_PlaygroundVAE": ["size"],
+    "REG_Compare": [
+        *["model", "positive", "negative", "latent_image", "vae"],
+        *["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
+        *["columns", "column_values", "rows", "row_values", *RECTIFICATION],
+    ],
+    "REG_CompareStopwatch": ["model", "run", "rectified", "scheduled"],
+    "REG_CompareTile": ["image", "stopwatch", "previous"],
+    "REG_CompareSheet": ["tiles", "layout"],
 }
 OUTPUTS = {
     "REG_Guidance": ["MODEL"],
     "REG_Guider": ["GUIDER"],
+    "REG_AutoGuider": ["GUIDER"],
     "REG_KSampler": ["LATENT"],
     "REG_ApplySchedule": ["MODEL"],
+    "REG_Inspector": ["LATENT", "IMAGE", "STRING", "STRING"],
     "REG_PlaygroundConditioning": ["CONDITIONING", "CONDITIONING"],
     "REG_PlaygroundDecode": ["IMAGE"],
+    "REG_PlaygroundVAE": ["VAE"],
+    "REG_Compare": ["IMAGE", "IMAGE"],
+    "REG_CompareStopwatch": ["MODEL", "REG_STOPWATCH"],
+    "REG_CompareTile": ["REG_TILES"],
+    "REG_CompareSheet": ["IMAGE", "IMAGE"],
 } | {node: ["GUIDANCE_SCHEDULE"] for node in INPUTS if node.startswith("REG_Schedule")}
 
 
@@ -369,6 +389,99 @@ def test_example_workflow_compares_cfg_and_reg(server: ComfyServer) -> None:
     for w in (2, 3, 5):
         white = {method: (drawn[f"{method} w = {w}"] == 255).mean() for method in ("CFG", "REG")}
         assert white["CFG"] > white["REG"]
+
+
+def inspected(seed: int, *samplers: str) -> Prompt:
+    """An inspector ``inspect <name>`` on each sampler, all of the same MODEL with REG."""
+    prompt = playground(seed)
+    for index, sampler in enumerate(samplers):
+        prompt[sampler] = stock("reg", seed, steps=4 + index)
+        prompt[f"inspect {sampler}"] = node("REG_Inspector", samples=[sampler, 0], model=["reg", 0], heat_maps=2)
+    return prompt
+
+
+def test_inspector_tells_live_and_after_the_run_the_same(server: ComfyServer) -> None:
+    """Also with ids as in subgraphs, and each of two inspectors hears of its own sampler only."""
+    events: list[dict[str, Any]] = []
+    samplers = ("6:3", "7:1:2")
+    prompt = inspected(500, *samplers)
+    outputs = server.run(prompt, lambda kind, data: events.append(dict(data)) if kind == "reg.step" else None)
+    for sampler, steps in zip(samplers, (4, 5), strict=True):
+        own = [event for event in events if event["inspectors"] == [f"inspect {sampler}"]]
+        assert [event["index"] for event in own] == list(range(steps))
+        assert {(event["run"], event["total"]) for event in own} == {(own[0]["run"], steps)}
+        (trace,) = outputs[f"inspect {sampler}"]["reg_trace"]
+        assert trace["steps"] == [event["step"] for event in own]
+        assert "REG changed the guidance by" in trace["sentence"]
+        (report,) = [picture(server, entry) for entry in outputs[f"inspect {sampler}"]["images"]]
+        assert report.shape[1] == 1280
+    assert len(events) == 9
+
+
+def test_inspector_without_the_model_says_what_to_connect(server: ComfyServer) -> None:
+    prompt = inspected(501, "k")
+    del prompt["inspect k"]["inputs"]["model"]
+    outputs = server.run(prompt)
+    assert "Connect the MODEL or GUIDER" in outputs["inspect k"]["reg_trace"][0]["sentence"]
+
+
+@pytest.mark.parametrize("route", ["REG_KSampler", "REG_Guider"])
+def test_inspector_works_behind_every_node_with_reg(server: ComfyServer, route: str) -> None:
+    prompt = playground(502)
+    if route == "REG_KSampler":
+        prompt["k"] = node(route, **{**stock("model", 502)["inputs"], **REG})
+        prompt["inspect"] = node("REG_Inspector", samples=["k", 0], heat_maps=0)
+    else:
+        conditioning = {"positive": ["digits", 0], "negative": ["digits", 1]}
+        prompt |= {"guider": node(route, model=["model", 0], cfg=3.0, **conditioning, **REG), "k": custom("guider")}
+        prompt["inspect"] = node("REG_Inspector", samples=["k", 0], model=["guider", 0], heat_maps=0)
+    (trace,) = server.run(prompt)["inspect"]["reg_trace"]
+    assert len(trace["steps"]) == 4 and "REG changed the guidance by" in trace["sentence"]
+
+
+def test_inspector_hands_on_latent_picture_and_numbers(server: ComfyServer) -> None:
+    prompt = inspected(503, "k") | {
+        "decode": node("REG_PlaygroundDecode", samples=["inspect k", 0], size=64),
+        "plain": node("REG_PlaygroundDecode", samples=["k", 0], size=64),
+        "image": node("PreviewImage", images=["decode", 0]),
+        "plain image": node("PreviewImage", images=["plain", 0]),
+        "report": node("PreviewImage", images=["inspect k", 1]),
+        "sentence": node("PreviewAny", source=["inspect k", 2]),
+        "table": node("PreviewAny", source=["inspect k", 3]),
+    }
+    outputs = server.run(prompt)
+    shown = {name: picture(server, outputs[name]["images"][0]) for name in ("image", "plain image", "report")}
+    assert np.array_equal(shown["image"], shown["plain image"])
+    assert np.array_equal(shown["report"], picture(server, outputs["inspect k"]["images"][0]))
+    (trace,) = outputs["inspect k"]["reg_trace"]
+    assert outputs["sentence"]["text"] == [trace["sentence"]]
+    rows = list(csv.DictReader(io.StringIO(outputs["table"]["text"][0])))
+    assert [row["state"] for row in rows] == [step["state"] for step in trace["steps"]]
+    for row, step in zip(rows, trace["steps"], strict=True):
+        assert float(row["effective"]) == pytest.approx(step["effective"], rel=1e-5)
+
+
+def test_schedule_nodes_hear_at_which_noise_levels_they_are_followed(server: ComfyServer) -> None:
+    events: list[dict[str, Any]] = []
+    prompt = playground(504) | {
+        "3:1": node("REG_ScheduleInterval", cfg=2.0, start_percent=0.2, end_percent=0.8),
+        "schedule": node("REG_ScheduleLinear", start_cfg=3.0, end_cfg=1.0),
+        "both": node(
+            "REG_ScheduleCombine", first=["3:1", 0], second=["schedule", 0], combine="multiply", switch_percent=0.5
+        ),
+        "scheduled": node("REG_ApplySchedule", model=["model", 0], schedule=["both", 0]),
+        "k": stock("scheduled", 504),
+        "decode": node("REG_PlaygroundDecode", samples=["k", 0], size=64),
+        "image": node("PreviewImage", images=["decode", 0]),
+    }
+    server.run(prompt, lambda kind, data: events.append(dict(data)) if kind == "reg.schedule" else None)
+    (event,) = events
+    assert set(event["schedules"]) == {"both", "3:1", "schedule"}
+    assert event["percent"] == pytest.approx([0.0, 0.25, 0.5, 0.75], abs=1e-3)
+    # SD3's shift of 3 maps 1 - t to 3 t / (1 + 2 t); the noise-to-signal ratio of a flow is sigma / (1 - sigma)
+    sigmas = [3 * t / (1 + 2 * t) for t in (0.75, 0.5, 0.25)]
+    assert event["sigma"][0] is None
+    assert event["sigma"][1:] == pytest.approx([sigma / (1 - sigma) for sigma in sigmas], rel=1e-2)
 
 
 def test_templates_of_the_pack_are_offered(server: ComfyServer) -> None:

@@ -23,11 +23,15 @@ def write_down(choice: dict[str, str], node_id: str | None) -> None:
 
 
 def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
-    """Log ``text`` and show it on node ``node_id``; without a running server only the log line is written."""
+    """Log ``text`` and show it on node ``node_id``, or on the node of the page that it was expanded from.
+
+    Without a running server only the log line is written.
+    """
     logger.log(level, "REG: %s", text)
-    server = _server()
+    server, running = _server(), running_prompt()
     if server is not None and node_id is not None:
-        server.send_progress_text(text, node_id)
+        shown = running.get_display_node_id(node_id) if running is not None else node_id
+        server.send_progress_text(text, shown)
 
 
 def send(event: str, data: dict[str, Any]) -> None:

@@ -1,0 +1,65 @@
+"""How long a sampler run takes, measured on a cloned MODEL."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from torch import Tensor
+
+from .sampling import GUIDANCE_KEY, SCHEDULE_KEY, Model
+
+STOPWATCH_KEY = "reg_stopwatch"
+
+
+@dataclass
+class Stopwatch:
+    """Seconds and batch size of the last sampler run of the MODEL it is installed on; None before any."""
+
+    seconds: float | None = None
+    batch: int = 1
+
+    def install(self, model: Model) -> Model:
+        """A clone of the MODEL that is timed by this stopwatch in place of any before."""
+        model = model.clone()
+        # Around the steps alone: the run that happens to come first would also load the model.
+        model.remove_wrappers_with_key(WrappersMP.SAMPLER_SAMPLE, STOPWATCH_KEY)
+        model.add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, STOPWATCH_KEY, self.sampler_sample)
+        return model
+
+    def sampler_sample(
+        self,
+        executor: WrapperExecutor,
+        guider: Any,
+        sigmas: Tensor,
+        extra_args: dict[str, Any],
+        callback: Any,
+        noise: Tensor,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Tensor:
+        began = time.perf_counter()
+        samples = executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
+        samples.flatten()[:1].tolist()  # waits until the device has computed them
+        self.seconds, self.batch = time.perf_counter() - began, noise.shape[0]
+        return samples
+
+    @property
+    def seconds_per_sample(self) -> float | None:
+        return None if self.seconds is None else self.seconds / self.batch
+
+
+def check_plain(model: Model, rectified: bool, scheduled: bool) -> None:
+    """Raises ValueError for a MODEL with REG or a schedule where it should have none."""
+    carried = {
+        "REG": not rectified and model.get_wrappers(WrappersMP.CALC_COND_BATCH, GUIDANCE_KEY),
+        "a guidance schedule": not scheduled and model.get_wrappers(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY),
+    }
+    for what, found in carried.items():
+        if found:
+            raise ValueError(
+                f"REG: expected a plain model, to compare with and without; got one that already carries {what}. "
+                "Connect the model from before that node and use the inputs of REG Compare."
+            )

@@ -1,0 +1,127 @@
+"""The nodes that draw the tiles: expanded into the running prompt, and each tile as a prompt of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+from comfy_execution.graph_utils import is_link
+
+from .axes import CONNECTED, Tile
+
+Node = dict[str, Any]
+Prompt = dict[str, Node]
+Link = list[Any]
+
+
+@dataclass
+class TileGraph:
+    """Nodes in API format. ``links`` leads to what is connected, ``sampling`` and ``rectification`` are for all tiles.
+
+    The id of a node depends on what it does alone. The host counts the id of some nodes as part of what they do, so a
+    tile keeps its place in the cache, when columns and rows are added, only if its nodes keep their ids. Tiles that
+    come out the same share their nodes.
+    """
+
+    prefix: str
+    links: dict[str, Link]
+    sampling: dict[str, Any]
+    rectification: dict[str, Any]
+    nodes: Prompt = field(default_factory=dict)
+
+    def add(self, class_type: str, title: str, inputs: dict[str, Any]) -> Link:
+        """Add a node, unless it is there, and return the link to its first output."""
+        name = self.prefix + self._digest([class_type, inputs])
+        self.nodes[name] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+        return [name, 0]
+
+    def timed(self, tile: Tile, label: str, previous: Link | None) -> Link:
+        """Add the nodes that draw a tile, measure it and put it behind the ``previous`` ones."""
+        sampler = self._sampler(tile)
+        stopwatch = self.add(
+            "REG_CompareStopwatch",
+            f"Time of {label}",
+            {
+                "model": sampler["model"],
+                "run": self._digest(sampler),  # one for each run, also where several tiles have the same model
+                "rectified": tile.guided,
+                "scheduled": tile.schedule is not None,
+            },
+        )
+        image = self._decoded(label, {**sampler, "model": stopwatch})
+        drawn = {"image": image, "stopwatch": [stopwatch[0], 1]}
+        return self.add("REG_CompareTile", label, drawn if previous is None else {**drawn, "previous": previous})
+
+    def prompt(self, tile: Tile, label: str, find: Callable[[str], Node]) -> Prompt:
+        """The prompt that draws and saves a tile alone; ``find`` gives a node of the running prompt by its id."""
+        alone = TileGraph(self.prefix, self.links, self.sampling, self.rectification)
+        image = alone._decoded(label, alone._sampler(tile))
+        save = alone.add("SaveImage", f"Save {label}", {"images": image, "filename_prefix": "REG"})
+        return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0])
+
+    def _decoded(self, label: str, sampler: dict[str, Any]) -> Link:
+        samples = self.add("KSampler", f"KSampler {label}", sampler)
+        return self.add("VAEDecode", "VAE Decode", {"samples": samples, "vae": self.links["vae"]})
+
+    def _sampler(self, tile: Tile) -> dict[str, Any]:
+        conditioning = {name: self.links[name] for name in ("positive", "negative", "latent_image")}
+        return {"model": self._model(tile), **conditioning, **self.sampling, "cfg": tile.cfg, "seed": tile.seed}
+
+    def _model(self, tile: Tile) -> Link:
+        schedule = self._schedule(tile)
+        inputs = {"model": self.links["model"], **({} if schedule is None else {"schedule": schedule})}
+        if tile.guided:
+            settings = {"strength": tile.strength, "form": tile.form, "estimator": tile.estimator}
+            return self.add("REG_Guidance", "REG", {**inputs, **settings, **self.rectification})
+        if schedule is not None:
+            return self.add("REG_ApplySchedule", "Apply Guidance Schedule", inputs)
+        return self.links["model"]
+
+    def _schedule(self, tile: Tile) -> Link | None:
+        if tile.schedule is None:
+            return None
+        if tile.schedule.name == CONNECTED:
+            return self.links["schedule"]
+        class_type, inputs = tile.schedule.node(tile.cfg)
+        return self.add(class_type, f"Guidance Schedule: {tile.schedule}", inputs)
+
+    @staticmethod
+    def _digest(content: Any) -> str:
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
+
+
+def standalone(find: Callable[[str], Node], last: str) -> Prompt:
+    """The prompt of node ``last`` and all that it needs, upstream first, with whole numbers as ids.
+
+    Ids that are whole numbers are kept. A page would look for the subgraph or the expansion that others name.
+    """
+    order: list[str] = []
+
+    def visit(name: str) -> None:
+        for value in find(name)["inputs"].values():
+            if is_link(value) and value[0] not in order:
+                visit(value[0])
+        order.append(name)
+
+    visit(last)
+    fresh = count(max((int(name) for name in order if name.isdecimal()), default=0) + 1)
+    ids = {name: name if name.isdecimal() else str(next(fresh)) for name in order}
+
+    def value_of(value: Any) -> Any:
+        if is_link(value):
+            return [ids[value[0]], value[1]]
+        return {"__value__": value} if isinstance(value, list) else value  # a bare list would be read as a link
+
+    prompt: Prompt = {}
+    for name in order:
+        node = find(name)
+        prompt[ids[name]] = {
+            "class_type": node["class_type"],
+            "inputs": {key: value_of(value) for key, value in node["inputs"].items()},
+            "_meta": {"title": node.get("_meta", {}).get("title", node["class_type"])},
+        }
+    return prompt

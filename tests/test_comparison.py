@@ -1,0 +1,380 @@
+"""REG Compare in a real server: its tiles, its cache, its prompts; and the sheet that it draws."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_server import SAMPLING, node, picture, playground, server  # noqa: F401
+
+from bootstrap.errors import BootstrapError
+from bootstrap.server import ComfyServer
+
+pytestmark = pytest.mark.host
+
+REG = {"strength": 1.0, "form": "row-sum", "estimator": "auto", "start_percent": 0.0, "end_percent": 1.0}
+LINKS = {"model": ["model", 0], "positive": ["digits", 0], "negative": ["digits", 1], "latent_image": ["latent", 0]}
+SIZE = 64
+Prompt = dict[str, Any]
+
+
+def sources() -> Prompt:
+    """Model, conditioning, latent and VAE of the playground."""
+    return {name: playground()[name] for name in ("model", "digits", "latent")} | {
+        "vae": node("REG_PlaygroundVAE", size=SIZE)
+    }
+
+
+def compare(columns: str, column_values: str, rows: str, row_values: str, seed: int = 1, **changes: Any) -> Prompt:
+    axes = {"columns": columns, "column_values": column_values, "rows": rows, "row_values": row_values}
+    inputs = {**LINKS, "vae": ["vae", 0], **SAMPLING, "seed": seed, "denoise": 1.0, **REG, **axes, **changes}
+    return sources() | {"compare": node("REG_Compare", **inputs)}
+
+
+def saved(prompt: Prompt, output: int) -> Prompt:
+    return prompt | {"save": node("SaveImage", images=["compare", output], filename_prefix="test")}
+
+
+def drawn(server: ComfyServer, entries: list[dict[str, str]]) -> list[np.ndarray]:  # noqa: F811
+    return [picture(server, entry) for entry in entries]
+
+
+def by_hand(server: ComfyServer, tiles: list[Prompt]) -> list[np.ndarray]:  # noqa: F811
+    """What the workflows draw that somebody builds for these tiles: a sampler's changes and what is before it."""
+    prompt = sources()
+    for index, tile in enumerate(tiles):
+        tile = dict(tile)
+        inputs = {**LINKS, **SAMPLING, "seed": 1, "denoise": 1.0, **tile.pop("sampler", {})}
+        for name in ("schedule", "reg", "scheduled"):
+            if name in tile:
+                given = tile[name]["inputs"]
+                links = {key: [f"{value[0]} {index}", 0] for key, value in given.items() if key == "schedule"}
+                prompt[f"{name} {index}"] = {**tile[name], "inputs": {**given, **links}}
+        last = next((name for name in ("scheduled", "reg") if name in tile), None)
+        inputs["model"] = ["model", 0] if last is None else [f"{last} {index}", 0]
+        prompt[f"sampler {index}"] = node("KSampler", **inputs)
+        prompt[f"decode {index}"] = node("VAEDecode", samples=[f"sampler {index}", 0], vae=["vae", 0])
+        prompt[f"save {index}"] = node("SaveImage", images=[f"decode {index}", 0], filename_prefix="hand")
+    results = server.run(prompt)
+    return [image for index in range(len(tiles)) for image in drawn(server, results[f"save {index}"]["images"])]
+
+
+def reg(**changes: Any) -> dict[str, Any]:
+    return node("REG_Guidance", model=["model", 0], **{**REG, **changes})
+
+
+def scheduled() -> dict[str, Any]:
+    return node("REG_ApplySchedule", model=["model", 0], schedule=["schedule", 0])
+
+
+class Events:
+    """What the server said of one run."""
+
+    def __init__(self) -> None:
+        self.sampled: set[str] = set()
+        self.shown: list[dict[str, Any]] = []
+
+    def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "progress" and data["max"] == SAMPLING["steps"]:
+            self.sampled.add(data["node"])
+        if kind == "executed" and "reg_tiles" in (data["output"] or {}):
+            self.shown.append({"at": data["display_node"], **data["output"]})
+
+
+def shown(server: ComfyServer, prompt: Prompt) -> tuple[Events, dict[str, Any], Any]:  # noqa: F811
+    """The events of a run, what the page gets for the node, and what the prompt has saved."""
+    events = Events()
+    results = server.run(prompt, events)
+    (output,) = events.shown
+    return events, output, results.get("save")
+
+
+def in_sheet(sheet: np.ndarray, image: np.ndarray) -> bool:
+    """Whether these very pixels are somewhere on the sheet."""
+    height, width = image.shape[:2]
+    rows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], width, axis=1)
+    found = np.argwhere((rows == image[height // 2, :, 0]).all(-1))
+    return any(np.array_equal(sheet[y - height // 2 :][:height, x : x + width], image) for y, x in found)
+
+
+CONNECTED = node("REG_ScheduleLinear", start_cfg=6.0, end_cfg=2.0)
+LINEAR = node("REG_ScheduleLinear", start_cfg=3.0, end_cfg=1.0)
+COSINE = node("REG_ScheduleCosine", cfg=3.0, power=2.0)
+HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
+    "methods by cfg": (
+        compare("method", "cfg, REG, Interval 0.2 0.6, snr 0.5", "cfg", "1.5, 4"),
+        [
+            tile
+            for cfg in (1.5, 4.0)
+            for tile in (
+                {"sampler": {"cfg": cfg}},
+                {"reg": reg(), "sampler": {"cfg": cfg}},
+                {
+                    "schedule": node("REG_ScheduleInterval", cfg=cfg, start_percent=0.2, end_percent=0.6),
+                    "scheduled": scheduled(),
+                },
+                {"schedule": node("REG_ScheduleSNR", cfg=cfg, spread=0.5), "scheduled": scheduled()},
+            )
+        ],
+    ),
+    "seeds by strength": (
+        compare("seed", "+1, 7", "strength", "0, 0.5", start_percent=0.1, refresh="every step"),
+        [
+            tile
+            for strength in (0, 0.5)
+            for seed in (2, 7)
+            for tile in (
+                {"sampler": {"seed": seed}}
+                | ({"reg": reg(strength=strength, start_percent=0.1, refresh="every step")} if strength else {}),
+            )
+        ],
+    ),
+    "forms by estimator": (
+        compare("form", "row-sum, directional", "estimator", "reverse, finite difference", cfg=5.0),
+        [
+            {"reg": reg(form=form, estimator=estimator), "sampler": {"cfg": 5.0}}
+            for estimator in ("reverse", "finite difference")
+            for form in ("row-sum", "directional")
+        ],
+    ),
+    "schedules by method": (
+        compare("schedule", "constant, linear, linear 6 2, cosine 2", "method", "REG, CFG, SNR 0.5"),
+        [
+            {"schedule": schedule, name: {"class_type": kind["class_type"], "inputs": {**kind["inputs"], **link}}}
+            for name, kind in (("reg", reg()), ("scheduled", scheduled()))
+            for link in ({"schedule": ["schedule", 0]},)
+            for schedule in (node("REG_ScheduleConstant", cfg=3.0), LINEAR, CONNECTED, COSINE)
+        ]
+        + [{"schedule": node("REG_ScheduleSNR", cfg=3.0, spread=0.5), "scheduled": scheduled()}] * 4,
+    ),
+    "connected schedule": (
+        compare("method", "CFG, REG", "schedule", "connected, cosine 2", schedule=["plan", 0]) | {"plan": CONNECTED},
+        [
+            {"schedule": schedule, name: {"class_type": kind["class_type"], "inputs": {**kind["inputs"], **link}}}
+            for schedule in (CONNECTED, COSINE)
+            for link in ({"schedule": ["schedule", 0]},)
+            for name, kind in (("scheduled", scheduled()), ("reg", reg()))
+        ],
+    ),
+    "connected schedule, plain CFG": (
+        compare("method", "CFG, REG", "none", "", schedule=["plan", 0]) | {"plan": CONNECTED},
+        [{}, {"schedule": CONNECTED, "reg": reg(schedule=["schedule", 0])}],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HAND_BUILT)
+def test_tiles_are_what_the_workflow_built_by_hand_draws(server: ComfyServer, case: str) -> None:  # noqa: F811
+    prompt, tiles = HAND_BUILT[case]
+    _, output, save = shown(server, saved(prompt, 1))
+    expected = by_hand(server, tiles)
+    made = drawn(server, save["images"])
+    assert len(made) == len(expected) == 2 * len(tiles) == 2 * len(output["reg_tiles"])
+    for index, (image, hand) in enumerate(zip(made, expected, strict=True)):
+        assert np.array_equal(image, hand), (index // 2, output["reg_tiles"][index // 2]["label"])
+
+
+def test_sheet_shows_in_the_node_and_has_the_pixels_of_every_tile(server: ComfyServer) -> None:  # noqa: F811
+    """Without SaveImage, too: the node itself is an output."""
+    prompt = compare("method", "CFG, REG", "cfg", "3, 6", seed=11)
+    events, output, _ = shown(server, prompt)
+    assert output["at"] == "compare"
+    assert len(events.sampled) == 4
+    assert [(tile["label"], tile["row"], tile["column"]) for tile in output["reg_tiles"]] == [
+        ("CFG, cfg = 3", "cfg = 3", "CFG"),
+        ("REG, cfg = 3", "cfg = 3", "REG"),
+        ("CFG, cfg = 6", "cfg = 6", "CFG"),
+        ("REG, cfg = 6", "cfg = 6", "REG"),
+    ]
+    (preview,) = drawn(server, output["images"])
+    _, again, save = shown(server, saved(prompt, 0))
+    (sheet,) = drawn(server, save["images"])
+    assert np.array_equal(sheet, preview)
+    _, _, tiles = shown(server, saved(prompt, 1))
+    for image in drawn(server, tiles["images"]):
+        assert in_sheet(sheet, image)
+
+
+def test_only_new_tiles_are_sampled_and_the_others_keep_their_time(server: ComfyServer) -> None:  # noqa: F811
+    first, before, _ = shown(server, compare("method", "CFG, REG", "cfg", "3, 6", seed=21))
+    second, after, _ = shown(server, compare("method", "CFG, SNR, REG", "cfg", "6, 3", seed=21))
+    again, same, _ = shown(server, compare("method", "CFG, SNR, REG", "cfg", "6, 3", seed=21))
+    assert (len(first.sampled), len(second.sampled), len(again.sampled)) == (4, 2, 0)
+    assert not first.sampled & second.sampled
+    times = {tile["label"]: tile["seconds"] for tile in after["reg_tiles"]}
+    assert all(seconds > 0 for seconds in times.values())
+    assert times | {tile["label"]: tile["seconds"] for tile in before["reg_tiles"]} == times
+    assert times == {tile["label"]: tile["seconds"] for tile in same["reg_tiles"]}
+
+
+def test_tiles_that_come_out_the_same_are_sampled_once(server: ComfyServer) -> None:  # noqa: F811
+    events, output, _ = shown(server, compare("method", "CFG, REG", "strength", "0, 0.5, 1", seed=31))
+    assert len(events.sampled) == 3
+    assert len(output["reg_tiles"]) == 6
+
+
+def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:  # noqa: F811
+    """Posted as it is, also where the node was in a subgraph, whose ids a prompt of its own cannot have."""
+    prompt = saved(compare("method", "CFG, REG, SNR 1", "schedule", "connected, linear", schedule=["plan", 0]), 1)
+    prompt |= {"plan": CONNECTED}
+    names = {name: f"6:{number}" for number, name in enumerate(prompt)} | {"model": "4", "save": "save"}
+    moved = {
+        names[name]: {
+            **content,
+            "inputs": {
+                key: [names[value[0]], value[1]] if isinstance(value, list) else value
+                for key, value in content["inputs"].items()
+            },
+        }
+        for name, content in prompt.items()
+    }
+    _, output, save = shown(server, moved)
+    assert output["at"] == names["compare"]
+    made = drawn(server, save["images"])
+    for index, tile in enumerate(output["reg_tiles"]):
+        assert all(name.isdecimal() for name in tile["prompt"])
+        assert tile["prompt"]["4"]["class_type"] == "UNETLoader"
+        titles = [content["_meta"]["title"] for content in tile["prompt"].values()]
+        assert f"Save {tile['label']}" in titles
+        (result,) = server.run(tile["prompt"]).values()
+        alone = drawn(server, result["images"])
+        assert all(map(np.array_equal, alone, made[2 * index : 2 * index + 2])), tile["label"]
+
+
+def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> None:  # noqa: F811
+    prompt = saved(compare("method", "CFG, REG", "seed", "41, 42"), 0)
+    for _ in range(2):  # the second time everything comes from the cache
+        _, output, save = shown(server, prompt)
+        for entry in (save["images"][0], output["images"][0]):
+            query = urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
+            with Image.open(io.BytesIO(server.read(f"/view?{query}"))) as image:
+                embedded = json.loads(image.text["prompt"])
+            assert embedded["compare"]["_meta"]["tiles"] == output["reg_tiles"]
+            assert embedded["compare"]["inputs"] == prompt["compare"]["inputs"]
+    _, opened, _ = shown(server, embedded)
+    assert [tile["prompt"] for tile in opened["reg_tiles"]] == [tile["prompt"] for tile in output["reg_tiles"]]
+
+
+def test_linked_widgets(server: ComfyServer) -> None:  # noqa: F811
+    prompt = compare("method", "", "none", "", seed=51) | {
+        "weight": node("PrimitiveFloat", value=4.0),
+        "text": node("PrimitiveString", value="REG, CFG"),
+        "start": node("PrimitiveFloat", value=0.0),
+    }
+    prompt["compare"]["inputs"] |= {"cfg": ["weight", 0], "column_values": ["text", 0], "start_percent": ["start", 0]}
+    _, _, save = shown(server, saved(prompt, 1))
+    _, _, direct = shown(server, saved(compare("method", "REG, CFG", "none", "", seed=51, cfg=4.0), 1))
+    assert all(map(np.array_equal, drawn(server, save["images"]), drawn(server, direct["images"])))
+    with pytest.raises(BootstrapError, match="method must be one of CFG, REG"):
+        server.run(prompt | {"text": node("PrimitiveString", value="REG, APG")})
+
+
+BAD: dict[str, tuple[Prompt, str]] = {
+    "method": (compare("method", "CFG, APG", "none", ""), "one of CFG, REG, interval 0.2 0.6, SNR 1.0; got 'APG'"),
+    "form": (compare("form", "rowsum", "none", ""), "form must be one of row-sum, directional; got 'rowsum'"),
+    "estimator": (compare("none", "", "estimator", "magic"), "estimator must be one of auto, reverse"),
+    "schedule": (compare("schedule", "ramp", "none", ""), "one of constant, linear 7 1, cosine 2"),
+    "numbers of a schedule": (compare("schedule", "linear 7 1 3", "none", ""), "linear takes 0 to 2 numbers"),
+    "interval without range": (compare("method", "interval", "none", ""), "interval takes 1 to 2 numbers"),
+    "reversed interval": (compare("method", "interval 0.6 0.2", "none", ""), "start 0.6 and end 0.2"),
+    "spread": (compare("method", "SNR 0", "none", ""), "spread of SNR must lie between 0.01 and 100; got 0"),
+    "not a number": (compare("cfg", "3, high", "none", ""), "cfg takes numbers such as 3, 6, 9; got 'high'"),
+    "not finite": (compare("cfg", "nan", "none", ""), "cfg must lie between 0 and 100; got nan"),
+    "cfg": (compare("cfg", "3, 101", "none", ""), "cfg must lie between 0 and 100; got 101"),
+    "strength": (compare("strength", "-1", "none", ""), "strength must lie between 0 and 2; got -1"),
+    "seed": (compare("seed", "1.5", "none", ""), "seed takes whole numbers such as 1, 2, 3; got '1.5'"),
+    "no values": (compare("cfg", " , ", "none", ""), "cfg has no values"),
+    "same axis": (compare("cfg", "1, 2", "cfg", "3"), "columns and rows are both cfg"),
+    "unknown axis": (compare("sampler", "euler", "none", ""), "an axis must be one of none, method, cfg"),
+    "too many": (compare("cfg", ",".join("123456789"), "seed", ",".join("12345678")), "9 columns x 8 rows = 72"),
+    "nothing connected": (compare("schedule", "connected", "none", ""), "needs a connected schedule"),
+    "reversed range": (compare("none", "", "none", "", start_percent=0.8, end_percent=0.2), "start 0.8 and end 0.2"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_values_are_refused_before_anything_runs(server: ComfyServer, case: str) -> None:  # noqa: F811
+    prompt, message = BAD[case]
+    events = Events()
+    with pytest.raises(BootstrapError) as refused:
+        server.run(prompt, events)
+    assert message in str(refused.value)
+    assert "accept the prompt" in str(refused.value)
+    assert not events.sampled
+
+
+@pytest.mark.parametrize("carried", ["REG", "a guidance schedule"])
+def test_model_that_already_has_guidance_is_refused(server: ComfyServer, carried: str) -> None:  # noqa: F811
+    before = reg() if carried == "REG" else scheduled()
+    prompt = compare("method", "CFG", "none", "", model=["before", 0]) | {"before": before, "schedule": CONNECTED}
+    with pytest.raises(BootstrapError, match=f"already carries {carried}"):
+        server.run(prompt)
+
+
+def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> None:  # noqa: F811
+    long = compare("method", "CFG, REG", "cfg", "3, 6", seed=61, steps=2000)
+
+    def interrupt(kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "progress" and data.get("value", 0) >= 2:
+            server.post("/interrupt", {})
+
+    with pytest.raises(BootstrapError, match="interrupted at node compare"):
+        server.run(long, interrupt)
+    events, output, _ = shown(server, compare("method", "CFG, REG", "cfg", "3, 6", seed=61))
+    assert len(events.sampled) == 4
+    assert all(tile["seconds"] > 0 for tile in output["reg_tiles"])
+
+
+def test_vae_decodes_and_encodes_with_the_hosts_nodes(server: ComfyServer) -> None:  # noqa: F811
+    prompt = sources() | {
+        "k": node("KSampler", **LINKS, **SAMPLING, seed=1, denoise=1.0),
+        "vae": node("REG_PlaygroundVAE", size=32),
+        "image": node("VAEDecode", samples=["k", 0], vae=["vae", 0]),
+        "own": node("REG_PlaygroundDecode", samples=["k", 0], size=32),
+        "latents": node("VAEEncode", pixels=["image", 0], vae=["vae", 0]),
+        "back": node("VAEDecode", samples=["latents", 0], vae=["vae", 0]),
+    }
+    names = ("image", "own", "back")
+    prompt |= {f"save {name}": node("SaveImage", images=[name, 0], filename_prefix="vae") for name in names}
+    results = server.run(prompt)
+    image, own, back = (np.stack(drawn(server, results[f"save {name}"]["images"])).astype(int) for name in names)
+    assert np.array_equal(image, own)
+    assert abs(image - back).max() <= 1  # the host cuts grey levels off when it saves
+
+
+@pytest.mark.parametrize("encode", ["VAEEncodeForInpaint", "SetLatentNoiseMask"])
+def test_inpainting_keeps_what_is_not_masked(server: ComfyServer, encode: str) -> None:  # noqa: F811
+    """The right half of the picture is drawn again as another digit, in each tile."""
+    pixels = {"pixels": ["image", 0], "vae": ["vae", 0]}
+    masks = {
+        "all": node("SolidMask", value=0.0, width=SIZE, height=SIZE),
+        "half": node("SolidMask", value=1.0, width=SIZE // 2, height=SIZE),
+        "mask": node("MaskComposite", destination=["all", 0], source=["half", 0], x=SIZE // 2, y=0, operation="add"),
+    }
+    masked = {"latents": node("VAEEncode", **pixels), "inpaint": node(encode, samples=["latents", 0], mask=["mask", 0])}
+    if encode == "VAEEncodeForInpaint":
+        masked = {"inpaint": node(encode, **pixels, mask=["mask", 0], grow_mask_by=0)}
+    prompt = compare("method", "CFG, REG", "none", "", seed=71, latent_image=["inpaint", 0], positive=["other", 0])
+    prompt |= (
+        masks
+        | masked
+        | {
+            "k": node("KSampler", **LINKS, **SAMPLING, seed=2, denoise=1.0),
+            "image": node("VAEDecode", samples=["k", 0], vae=["vae", 0]),
+            "other": node("REG_PlaygroundConditioning", classes="04"),
+            "before": node("SaveImage", images=["image", 0], filename_prefix="before"),
+            "save": node("SaveImage", images=["compare", 1], filename_prefix="after"),
+        }
+    )
+    results = server.run(prompt)
+    before, after = (np.stack(drawn(server, results[name]["images"])).astype(int) for name in ("before", "save"))
+    after = after.reshape(2, *before.shape)
+    kept, made = slice(0, SIZE // 2 - 8), slice(SIZE // 2 + 8, None)
+    assert abs(after - before)[..., kept, :].max() <= 24  # decoded at 64 pixels and encoded at 32 blurs the edges
+    assert abs(after - before)[..., made, :].mean(axis=(1, 2, 3, 4)).min() > 20
