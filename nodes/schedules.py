@@ -68,7 +68,7 @@ class ScheduleCosine(io.ComfyNode):
                     min=0.05,
                     max=10.0,
                     step=0.05,
-                    tooltip="1 is the plain cosine; higher brings guidance later, lower earlier. 0.5 to 4 is useful.",
+                    tooltip="1 is the plain cosine; higher brings guidance later, lower earlier. 0.5 to 2 is useful.",
                 ),
             ],
         )
@@ -109,7 +109,7 @@ class ScheduleSNR(io.ComfyNode):
                     min=0.01,
                     max=100.0,
                     step=0.01,
-                    tooltip="Noise level (sigma) at which guidance is at half strength. 0.3 to 3 is useful.",
+                    tooltip="Noise level (sigma) at which guidance is at half strength. 0.5 to 4 is useful.",
                 ),
             ],
         )

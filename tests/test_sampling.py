@@ -11,6 +11,8 @@ import comfy.hooks
 import comfy.model_management
 import comfy.sample
 import comfy.samplers
+import comfy.utils
+import latent_preview
 import pytest
 import torch
 from comfy.ldm.modules.attention import attention_pytorch
@@ -522,3 +524,30 @@ def test_attention_without_a_derivative_is_replaced_where_one_is_taken(flow: Mod
 def test_empty_conditioning_is_refused(flow: Model) -> None:
     with pytest.raises(ValueError, match="negative conditioning is empty"):
         guider(flow, conditioning(1), [], CFG)
+
+
+@pytest.mark.parametrize("sampler", ["euler", "heun"])
+def test_progress_and_live_previews_are_those_of_the_host(
+    model: Model, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One tick and one picture a step, from 1 to the end, whatever REG evaluates in between."""
+    monkeypatch.setattr(latent_preview.args, "preview_method", latent_preview.LatentPreviewMethod.Latent2RGB)
+    ticks: list[tuple[int, int, bool]] = []
+    monkeypatch.setattr(
+        comfy.utils,
+        "PROGRESS_BAR_HOOK",
+        lambda value, total, picture, **_: ticks.append((value, total, picture is not None)),
+    )
+    conds, settings = (conditioning(1), conditioning(2)), (SEED, STEPS, CFG, sampler, "simple")
+
+    def told(run: Callable[[], object]) -> list[tuple[int, int, bool]]:
+        ticks.clear()
+        run()
+        return list(ticks)
+
+    plain = told(lambda: sample(model, sampler=sampler))
+    assert [value for value, _, _ in plain] == list(range(1, STEPS + 1))
+    assert all(total == STEPS and pictured for _, total, pictured in plain)
+    assert told(lambda: sample(reg(model), sampler=sampler)) == plain
+    assert told(lambda: ksample(reg(model), settings, *conds, empty_latent(model), 1.0)) == plain
+    assert told(lambda: custom(guider(reg(model), *conds, CFG), model)) == plain
