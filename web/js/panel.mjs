@@ -1,0 +1,59 @@
+/** The elements of our DOM widgets. */
+
+import { app } from "../../../scripts/app.js"
+import { Chart } from "./chart.mjs"
+
+const MARGIN = 8
+const STYLE = `
+  :host { display: block; box-sizing: border-box; min-width: 0; color: var(--reg-ink);
+    font: 11px/1.35 Inter, system-ui, sans-serif; }
+  .card { position: relative; box-sizing: border-box; padding: 5px 4px 3px; border-radius: 8px;
+    background: var(--reg-paper); }
+`
+
+/**
+ * An element with a card in a shadow root, which keeps our CSS in and other CSS out.
+ * @param {string} name its class
+ * @param {string} style CSS besides that of the chart
+ */
+export function panel(name, style) {
+  const element = document.createElement("div")
+  element.className = name
+  const root = element.attachShadow({ mode: "open" })
+  const sheet = root.appendChild(document.createElement("style"))
+  sheet.textContent = Chart.style + STYLE + style
+  const card = root.appendChild(document.createElement("div"))
+  card.className = "card"
+  return { element, card }
+}
+
+/** Adds the element to the node as a widget of a fixed height in CSS pixels. */
+export function addPanel(node, name, type, element, height, options) {
+  const getHeight = () => height + 2 * MARGIN
+  return node.addDOMWidget(name, type, element, {
+    hideOnZoom: false,
+    margin: MARGIN,
+    getMinHeight: getHeight,
+    getMaxHeight: getHeight,
+    ...options,
+  })
+}
+
+/**
+ * Makes room for the panel in a new node at once: growing when first drawn, it would be a change of its own to undo.
+ */
+export function makeRoom(node) {
+  const [width, height] = node.computeSize()
+  node.setSize([Math.max(node.size[0], width), Math.max(node.size[1], height)])
+}
+
+/**
+ * Shows the element where Nodes 2.0 still shows that of a node which undo has replaced by one of the same id: the host
+ * mounts an element once for each id.
+ * @param {string} name the class of both elements
+ */
+export function remount(node, element, name) {
+  if (element.isConnected || node.graph !== app.canvas?.graph) return
+  const stale = document.querySelector(`[data-node-id="${CSS.escape(String(node.id))}"] .${name}`)
+  stale?.replaceWith(element)
+}

@@ -1,0 +1,111 @@
+/**
+ * Results of output nodes, wherever the host has them: just executed or from its cache, given back with a workflow, or,
+ * after a reload of the page, only in its list of jobs.
+ */
+
+import { app } from "../../../scripts/app.js"
+import { api } from "../../../scripts/api.js"
+import { allNodes, executionId, nodeOf } from "./graph.mjs"
+
+const JOBS = 5 // how many runs of a workflow are searched for the result of a node
+
+// A workflow that was opened from a prompt has this id until it is loaded again; then the host gives it one.
+const NO_ID = "00000000-0000-0000-0000-000000000000"
+
+/** Tells whether the workflow with this id is open; one without an id, or null, may be any. */
+export const isOpen = (workflow) => !workflow || workflow === NO_ID || workflow === app.rootGraph?.id
+
+/** The id of the workflow that is being executed; null if the host does not say. */
+export async function runningWorkflow() {
+  const { jobs = [] } = await ask("/jobs?status=in_progress&limit=1")
+  return jobs[0]?.workflow_id ?? null
+}
+
+/**
+ * Hooks for `app.registerExtension`: `show(node, output)` is called for nodes of a class on the open workflow whenever
+ * there is a result with this key for them.
+ * @param {string} comfyClass
+ * @param {string} key
+ * @param {(node: object, output: object) => void} show
+ */
+export function resultHooks(comfyClass, key, show) {
+  /** @type {Map<string, object>} results by workflow and execution id */
+  const known = new Map()
+  const asked = new Set()
+  const workflows = new Map()
+
+  const place = (id) => `${app.rootGraph.id} ${id}`
+  const nodes = () => allNodes().filter((node) => node.comfyClass === comfyClass)
+
+  api.addEventListener("executed", async ({ detail }) => {
+    if (!detail.output?.[key]) return
+    const job = detail.prompt_id
+    if (!workflows.has(job)) workflows.set(job, ask(`/jobs/${job}`))
+    const { workflow_id: workflow } = await workflows.get(job)
+    const id = String(detail.display_node || detail.node)
+    known.set(`${workflow} ${id}`, detail.output)
+    const node = isOpen(workflow) ? nodeOf(id) : null
+    if (node?.comfyClass === comfyClass) show(node, detail.output)
+  })
+
+  function showKnown(ids) {
+    for (const id of ids) {
+      const output = known.get(place(id))
+      const node = nodeOf(id)
+      if (output && node?.comfyClass === comfyClass) show(node, output)
+    }
+  }
+
+  async function searchJobs(ids) {
+    const places = new Map(ids.map((id) => [id, place(id)]))
+    const workflow = app.rootGraph.id
+    const nodeList = listOfNodes(app.rootGraph.nodes)
+    for (const id of [workflow, NO_ID]) {
+      const { jobs = [] } = await ask(`/jobs?status=completed&workflow_id=${id}&limit=${JOBS}`)
+      for (const job of jobs) {
+        const missing = ids.filter((id) => !known.has(places.get(id))) // some may have been executed meanwhile
+        if (!missing.length) break
+        const run = (await ask(`/history/${job.id}`))[job.id]
+        const queued = run?.prompt?.[3]?.extra_pnginfo?.workflow?.nodes ?? []
+        if (id === NO_ID && listOfNodes(queued) !== nodeList) continue
+        const found = displayed(run)
+        for (const id of missing) if (found.get(id)?.[key]) known.set(places.get(id), found.get(id))
+      }
+    }
+    if (workflow === app.rootGraph.id) showKnown(ids)
+  }
+
+  return {
+    afterConfigureGraph() {
+      const ids = nodes().map(executionId).filter((id) => id !== null)
+      showKnown(ids)
+      const unknown = ids.filter((id) => !known.has(place(id)) && !asked.has(place(id)))
+      for (const id of unknown) asked.add(place(id))
+      if (unknown.length) void searchJobs(unknown) // loading the graph does not wait for it
+    },
+    onNodeOutputsUpdated(outputs) {
+      for (const node of nodes()) {
+        const output = outputs[node.graph === app.rootGraph ? node.id : `${node.graph.id}:${node.id}`]
+        if (output?.[key]) show(node, output)
+      }
+    },
+  }
+}
+
+/** Ids and classes of nodes as one text. */
+const listOfNodes = (nodes) => nodes.map(({ id, type }) => `${id} ${type}`).sort().join()
+
+/** The outputs of a finished run by the id of the node that shows them, which for an expanded node is its maker. */
+function displayed({ outputs = {}, meta = {} } = {}) {
+  return new Map(Object.entries(outputs).map(([id, output]) => [meta[id]?.display_node ?? id, output]))
+}
+
+/** An answer of the server; an empty object if it gives none. */
+async function ask(route) {
+  try {
+    const answer = await api.fetchApi(route)
+    return answer.ok ? await answer.json() : {}
+  } catch {
+    return {} // a page whose server is gone has other worries
+  }
+}
