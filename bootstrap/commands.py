@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .browser import VARIABLE, provide_browser
 from .cache import exclusive, open_cache
 from .children import hand_over
 from .environment import Environment, borrowed_torch
@@ -73,20 +74,29 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
 def run_tests(arguments: Sequence[str]) -> int:
     """Run the tests against each host and return the first exit code that is not zero; raises BootstrapError."""
     place = prepare(testing=True)
-    code = run_pytest(place.python, place.host, arguments)
+    code = run_pytest(place.python, place.host, arguments, browser_for_tests())
     if place.floor is None:
         return code
-    floor_code = run_pytest(place.python, place.floor, ["-m", "host", *arguments])
+    floor_code = run_pytest(place.python, place.floor, ["-m", "host", *arguments], {})
     # A selection of tests by the user may well hold none that need a host.
     if floor_code == NO_TESTS_COLLECTED and arguments:
         floor_code = 0
     return code or floor_code
 
 
-def run_pytest(python: Path, host: Path, arguments: Sequence[str]) -> int:
-    """Run pytest with one ComfyUI and return its exit code."""
+def browser_for_tests() -> dict[str, str]:
+    """Name the browser to the tests; where there is none they say so and fail, and all others run."""
+    try:
+        return {VARIABLE: str(provide_browser(os.environ, open_cache() / "logs"))}
+    except BootstrapError as error:
+        print(f"\n{error}", flush=True)
+        return {}
+
+
+def run_pytest(python: Path, host: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
+    """Run pytest with one ComfyUI and further environment variables, and return its exit code."""
     print(f"\nTests with ComfyUI {host_version(host)} ({host})", flush=True)
-    environment = {**child_environment(), "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
+    environment = {**child_environment(), **variables, "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
     start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
     named = any((REPOSITORY / item.split("::")[0]).exists() for item in arguments if not item.startswith("-"))
     where = [] if named else ["tests"]

@@ -27,6 +27,7 @@ from bootstrap.pack import forget_repository, import_pack  # noqa: E402
 from bootstrap.torch_builds import mend_imports  # noqa: E402
 
 HOST = os.environ.get("COMFYUI_PATH")
+pytest_plugins = ["browser"]
 forget_repository()
 sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the host
 mend_imports()
@@ -35,5 +36,7 @@ if HOST:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if not HOST and any(item.get_closest_marker("host") for item in items):
-        raise pytest.UsageError("tests marked 'host' need ComfyUI: run `python run.py test`, or set COMFYUI_PATH")
+    if not HOST and any(item.get_closest_marker(name) for item in items for name in ("host", "browser")):
+        raise pytest.UsageError(
+            "tests marked 'host' or 'browser' need ComfyUI: run `python run.py test`, or set COMFYUI_PATH"
+        )

@@ -13,6 +13,7 @@ from types import ModuleType
 
 import pytest
 
+from bootstrap.browser import find_browser, says_version, usual_places
 from bootstrap.cache import cache_folder, exclusive, require_space
 from bootstrap.commands import BENCHMARKS
 from bootstrap.environment import Environment
@@ -286,3 +287,46 @@ def test_wrong_folder_ends_the_command_without_traceback(tmp_path: Path) -> None
     assert result.returncode == 1
     assert "Expected a ComfyUI in COMFYUI_PATH=" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def make_program(path: Path, code: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\nexit {code}\n", "utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_named_browser_wins(tmp_path: Path) -> None:
+    named, other = make_program(tmp_path / "mine"), make_program(tmp_path / "path" / "chromium")
+    variables = {"REG_BROWSER": str(named), "PATH": str(other.parent)}
+    assert find_browser(variables, "linux", tmp_path) == named
+
+
+def test_wrong_browser_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError, match=r"(?s)REG_BROWSER=.*no such file.*Set it to the program"):
+        find_browser({"REG_BROWSER": str(tmp_path / "nothing")}, "linux", tmp_path)
+
+
+def test_browser_of_the_path_is_found_chrome_first(tmp_path: Path) -> None:
+    end = ".exe" if sys.platform == "win32" else ""
+    for name in ("chromium", "google-chrome"):
+        program = make_program(tmp_path / f"{name}{end}")
+        found = find_browser({"PATH": str(tmp_path)}, "linux", tmp_path)
+        assert found is not None
+        assert found.samefile(program)
+
+
+def test_browser_in_a_usual_place_is_found(tmp_path: Path) -> None:
+    edge = make_program(tmp_path / "Microsoft/Edge/Application/msedge.exe")
+    variables = {"PATH": "", "PROGRAMFILES(X86)": str(tmp_path)}
+    assert find_browser(variables, "win32", tmp_path) == edge
+    chrome = make_program(tmp_path / "Applications/Google Chrome.app/Contents/MacOS/Google Chrome")
+    assert chrome in usual_places({}, "darwin", tmp_path)
+    assert usual_places({}, "win32", tmp_path) == []
+
+
+def test_stand_in_for_a_browser_is_no_browser(tmp_path: Path) -> None:
+    """As Ubuntu's package, which only says where to find one."""
+    assert says_version(Path(sys.executable))
+    assert not says_version(make_program(tmp_path / "stand-in", code=1))
+    assert not says_version(tmp_path / "nothing")

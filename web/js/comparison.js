@@ -1,10 +1,11 @@
 /** REG_Compare: any tile of the sheet can be opened as a workflow of its own. */
 
 import { app } from "../../../scripts/app.js"
-import { Chart } from "./chart.mjs"
+import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
 import { resultHooks } from "./results.mjs"
 
 const NODE = "REG_Compare"
+const NAME = "reg-comparison"
 const HEIGHT = 40
 const WIDTH = 360
 const HINT = "After a run, any tile of the sheet can be opened here as a workflow."
@@ -16,15 +17,15 @@ const HINT = "After a run, any tile of the sheet can be opened here as a workflo
 class TileList {
   /** @param {object} node */
   constructor(node) {
-    this.element = document.createElement("div")
-    this.element.className = "reg-comparison"
-    const root = this.element.attachShadow({ mode: "open" })
-    root.innerHTML = `<style>${Chart.style}${STYLE}</style><p>${HINT}</p>
+    this.node = node
+    const { element, card } = panel(NAME, STYLE)
+    this.element = element
+    card.innerHTML = `<p>${HINT}</p>
       <form hidden><select aria-label="Tile of the sheet"></select>
       <button title="Opens the tile in a tab of its own; this workflow stays open.">Open tile as workflow</button></form>`
-    this.hint = root.querySelector("p")
-    this.form = root.querySelector("form")
-    this.select = root.querySelector("select")
+    this.hint = card.querySelector("p")
+    this.form = card.querySelector("form")
+    this.select = card.querySelector("select")
     /** @type {Tile[]} */
     this.tiles = []
     this.form.addEventListener("submit", (event) => {
@@ -32,20 +33,18 @@ class TileList {
       openTile(this.tiles[this.select.selectedIndex])
     })
     this.form.addEventListener("keydown", (event) => event.stopPropagation()) // keys here are no shortcuts of the host
-    const widget = node.addDOMWidget("reg_tiles", "REG_TILES", this.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => HEIGHT,
-      getMaxHeight: () => HEIGHT,
-    })
+    const widget = addPanel(node, "reg_tiles", "REG_TILES", element, HEIGHT, { serialize: false })
     widget.serialize = false
+    makeRoom(node)
+    requestAnimationFrame(() => this.show(this.tiles))
   }
 
   /** @param {Tile[]} tiles */
   show(tiles) {
+    remount(this.node, this.element, NAME)
     const chosen = this.tiles[this.select.selectedIndex]?.label
     this.tiles = tiles
-    this.select.replaceChildren(...tiles.map((tile) => new Option(`${tile.label} (${duration(tile.seconds)})`)))
+    this.select.replaceChildren(...tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
     this.select.selectedIndex = Math.max(0, tiles.findIndex((tile) => tile.label === chosen))
     this.hint.hidden = tiles.length > 0
     this.form.hidden = !tiles.length
@@ -83,11 +82,11 @@ function renumbered(prompt) {
   }
 }
 
-const duration = (seconds) => (seconds === null ? "time unknown" : `${Number(seconds.toPrecision(2))} s an image`)
+/** The time of one image; the host's cache may keep an image without it. */
+const duration = (seconds) => (seconds === null ? "" : ` (${Number(seconds.toPrecision(2))} s)`)
 
 const STYLE = `
-  :host { display: block; box-sizing: border-box; min-height: ${HEIGHT}px; padding: 6px 8px; border-radius: 6px;
-    background: var(--reg-paper); color: var(--reg-ink); font: 11px/1.35 Inter, system-ui, sans-serif; }
+  .card { height: ${HEIGHT}px; padding: 6px 8px; }
   form { display: flex; gap: 6px; margin: 0; }
   [hidden] { display: none; }
   p { margin: 6px 2px; color: var(--reg-dim); }

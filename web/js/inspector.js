@@ -4,9 +4,11 @@ import { app } from "../../../scripts/app.js"
 import { api } from "../../../scripts/api.js"
 import { Chart, niceTicks, readable } from "./chart.mjs"
 import { nodeOf } from "./graph.mjs"
+import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
 import { isOpen, resultHooks, runningWorkflow } from "./results.mjs"
 
 const NODE = "REG_Inspector"
+const NAME = "reg-inspector"
 const HEIGHT = 284
 const CHART = 114
 const WIDTH = 360
@@ -69,37 +71,32 @@ const TABS = [
 class InspectorView {
   /** @param {object} node */
   constructor(node) {
-    this.element = document.createElement("div")
-    this.element.className = "reg-inspector"
-    const root = this.element.attachShadow({ mode: "open" })
-    root.innerHTML = `<style>${Chart.style}${STYLE}</style>
+    this.node = node
+    const { element, card } = panel(NAME, STYLE)
+    this.element = element
+    card.innerHTML = `
       <div class="part factor"><div class="strip end"><span class="legend">${legend([
         ["solid main", "mean"],
         ["box main", "90 % of places"],
         ["solid thin main", "extremes"],
       ])}</span></div></div>
-      <div class="part lower" role="tabpanel"><div class="strip">
+      <div class="part lower"><div class="strip">
         <div role="tablist" aria-label="Lower chart"></div><span class="legend"></span></div></div>
-      <p role="status"></p>`
-    this.sentence = root.querySelector("p")
-    this.factor = new Chart(root.querySelector(".factor"), { yLabel: "Factor (1 is CFG)", height: CHART, y: [0, 1] })
-    this.lower = new Chart(root.querySelector(".lower"), { height: CHART, y: [0, 8] })
-    this.legend = root.querySelector(".lower .legend")
-    this.panel = root.querySelector(".lower")
+      <p role="status" data-capture-wheel="true"></p>`
+    this.sentence = card.querySelector("p")
+    this.factor = new Chart(card.querySelector(".factor"), { yLabel: "Factor (1 is CFG)", height: CHART, y: [0, 1] })
+    this.lower = new Chart(card.querySelector(".lower"), { height: CHART, y: [0, 8] })
+    this.legend = card.querySelector(".lower .legend")
     this.tabs = TABS.map((tab, index) => this.makeTab(tab, index))
-    root.querySelector("[role=tablist]").append(...this.tabs)
+    card.querySelector("[role=tablist]").append(...this.tabs)
     this.tab = 0
     this.frame = 0
     /** @type {Trace} */
     this.trace = { steps: [], total: 0, sentence: "" }
     this.choose(0)
-    this.widget = node.addDOMWidget("reg_trace", "REG_INSPECTOR", this.element, {
-      serialize: false,
-      hideOnZoom: false,
-      getMinHeight: () => HEIGHT,
-      getMaxHeight: () => HEIGHT,
-    })
-    this.widget.serialize = false
+    const widget = addPanel(node, "reg_trace", "REG_INSPECTOR", element, HEIGHT, { serialize: false })
+    widget.serialize = false
+    makeRoom(node)
   }
 
   /** @param {Trace} trace */
@@ -146,6 +143,7 @@ class InspectorView {
   }
 
   draw() {
+    remount(this.node, this.element, NAME)
     const steps = this.trace.steps.filter(Boolean).sort((a, b) => a.percent - b.percent)
     const tab = TABS[this.tab]
     for (const chart of [this.factor, this.lower]) {
@@ -162,10 +160,11 @@ class InspectorView {
   describe(steps, tab) {
     const { total, sentence, stopped } = this.trace
     const of = total ? ` of ${total}` : ""
-    if (!steps.length) this.sentence.textContent = "Run the workflow: every step of the sampler appears here."
-    else if (sentence) this.sentence.textContent = sentence
+    if (sentence) this.sentence.textContent = sentence
+    else if (!steps.length) this.sentence.textContent = "Run the workflow: every step of the sampler appears here."
     else this.sentence.textContent = `${stopped ? "Stopped at step" : "Step"} ${steps.length}${of}`
     this.sentence.className = sentence ? "" : "dim"
+    this.sentence.title = sentence
     const means = steps.map((step) => step.mean).filter(known)
     const range = means.length ? `, mean from ${readable(Math.min(...means))} to ${readable(Math.max(...means))}` : ""
     this.factor.describe(`Factor of REG over the run: ${steps.length}${of} steps${range}`)
@@ -227,9 +226,7 @@ function spacing(steps) {
 const legend = (entries) => entries.map(([style, words]) => `<i class="key ${style}"></i>${words}`).join(" ")
 
 const STYLE = `
-  :host { display: block; box-sizing: border-box; min-height: ${HEIGHT}px; overflow: hidden; padding: 4px 6px 6px;
-    border-radius: 6px; background: var(--reg-paper); color: var(--reg-ink);
-    font: 11px/1.35 Inter, system-ui, sans-serif; }
+  .card { height: ${HEIGHT}px; overflow: hidden; padding: 4px 6px 0; }
   .part { position: relative; }
   .lower { margin-top: 7px; }
   .strip { position: absolute; inset: -4px 14px auto 4px; height: 16px; display: flex; gap: 8px; align-items: center;
@@ -244,7 +241,7 @@ const STYLE = `
   [role=tab]:hover { color: var(--reg-ink); }
   [role=tab][aria-selected=true] { color: var(--reg-ink); background: color-mix(in srgb, var(--reg-ink) 12%, transparent); }
   [role=tab]:focus-visible { outline: 2px solid var(--reg-main); outline-offset: -1px; }
-  p { margin: 5px 4px 0; min-height: 30px; user-select: text; }
+  p { margin: 4px 4px 0; max-height: 41px; overflow-y: auto; user-select: text; }
   p.dim { color: var(--reg-dim); }
 `
 

@@ -56,21 +56,22 @@ export function resultHooks(comfyClass, key, show) {
     }
   }
 
+  /** The host keeps a result also for the node of the same id on whatever workflow was open when it came. */
+  function isElsewhere(node, output) {
+    const id = executionId(node)
+    const text = JSON.stringify(output[key])
+    const owners = [...known].filter(([, other]) => JSON.stringify(other[key]) === text).map(([owner]) => owner)
+    return id !== null && owners.length > 0 && !owners.some((owner) => owner === place(id) || owner.startsWith(NO_ID))
+  }
+
   async function searchJobs(ids) {
-    const places = new Map(ids.map((id) => [id, place(id)]))
     const workflow = app.rootGraph.id
-    const nodeList = listOfNodes(app.rootGraph.nodes)
-    for (const id of [workflow, NO_ID]) {
-      const { jobs = [] } = await ask(`/jobs?status=completed&workflow_id=${id}&limit=${JOBS}`)
-      for (const job of jobs) {
-        const missing = ids.filter((id) => !known.has(places.get(id))) // some may have been executed meanwhile
-        if (!missing.length) break
-        const run = (await ask(`/history/${job.id}`))[job.id]
-        const queued = run?.prompt?.[3]?.extra_pnginfo?.workflow?.nodes ?? []
-        if (id === NO_ID && listOfNodes(queued) !== nodeList) continue
-        const found = displayed(run)
-        for (const id of missing) if (found.get(id)?.[key]) known.set(places.get(id), found.get(id))
-      }
+    const { jobs = [] } = await ask(`/jobs?status=completed&workflow_id=${workflow}&limit=${JOBS}`)
+    for (const job of jobs) {
+      const missing = ids.filter((id) => !known.has(`${workflow} ${id}`)) // some may have been executed meanwhile
+      if (!missing.length) break
+      const found = displayed((await ask(`/history/${job.id}`))[job.id])
+      for (const id of missing) if (found.get(id)?.[key]) known.set(`${workflow} ${id}`, found.get(id))
     }
     if (workflow === app.rootGraph.id) showKnown(ids)
   }
@@ -86,14 +87,11 @@ export function resultHooks(comfyClass, key, show) {
     onNodeOutputsUpdated(outputs) {
       for (const node of nodes()) {
         const output = outputs[node.graph === app.rootGraph ? node.id : `${node.graph.id}:${node.id}`]
-        if (output?.[key]) show(node, output)
+        if (output?.[key] && !isElsewhere(node, output)) show(node, output)
       }
     },
   }
 }
-
-/** Ids and classes of nodes as one text. */
-const listOfNodes = (nodes) => nodes.map(({ id, type }) => `${id} ${type}`).sort().join()
 
 /** The outputs of a finished run by the id of the node that shows them, which for an expanded node is its maker. */
 function displayed({ outputs = {}, meta = {} } = {}) {

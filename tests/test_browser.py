@@ -1,0 +1,389 @@
+"""The user interface in a real browser, in both renderers: workflows open and stay as they are, the inspector draws
+while the sampler runs and after everything that can happen to a page, and a tile of the sheet opens as a workflow."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bootstrap.server import PACK_NAME, ComfyServer
+from browser import Page
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = sorted((ROOT / "example_workflows").glob("*.json"))
+RELEASED = ROOT / "tests" / "fixtures" / "playground_0.1.0.json"
+SEEDS = count(1)
+Prompt = dict[str, Any]
+
+# What the chart of an inspector shows, by the id of its node; the node may lie in the subgraph that is open.
+CHART = """(id) => {
+  const node = app.canvas.graph.getNodeById(id)
+  const root = node.widgets.find((widget) => widget.name === "reg_trace").element.shadowRoot
+  const count = (part, css) => root.querySelectorAll(`.${part} ${css}`).length
+  return {
+    dots: count("factor", "circle.dot"), hollow: count("factor", "circle.hollow"), shades: count("factor", ".shade"),
+    bars: count("lower", ".bar"), sentence: root.querySelector("p").textContent,
+  }
+}"""
+# The mean line of an inspector, read back through its own axes: [[percent, factor], ...].
+MEANS = """(id) => {
+  const node = app.canvas.graph.getNodeById(id)
+  const root = node.widgets.find((widget) => widget.name === "reg_trace").element.shadowRoot
+  const svg = root.querySelector(".factor svg.chart")
+  const box = svg.querySelector("rect.plot")
+  const [left, top, width, height] = ["x", "y", "width", "height"].map((name) => Number(box.getAttribute(name)))
+  const labels = [...svg.querySelectorAll("text.tick.end")].filter((tick) => !tick.textContent.includes("%"))
+  const [foot, head] = [labels[0], labels.at(-1)].map((label) => Number(label.textContent))
+  const line = [...svg.querySelectorAll("path.line.main:not(.thin)")].at(-1).getAttribute("d")
+  return line.slice(1).split("L").map((point) => point.split(",").map(Number))
+    .map(([x, y]) => [(x - left) / width, foot + (top + height - y) / height * (head - foot)])
+}"""
+RESULT = "(id) => app.nodeOutputs[id].reg_trace[0]"
+INTO_SUBGRAPH = """(ids) => {
+  const { node } = app.canvas.graph.convertToSubgraph(new Set(ids.map((id) => app.canvas.graph.getNodeById(id))))
+  const inner = node.subgraph.nodes.find((inside) => inside.comfyClass === "REG_Inspector")
+  return [String(node.id), String(inner.id)]
+}"""
+ENTER = "(id) => app.canvas.openSubgraph(app.rootGraph.getNodeById(id).subgraph, app.rootGraph.getNodeById(id))"
+
+
+def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+    return {"class_type": class_type, "inputs": inputs}
+
+
+def inspected(steps: int = 6, inspectors: int = 1, **rectification: Any) -> Prompt:
+    """The playground: nodes 1 to 3, then for each inspector REG, sampler and inspector as 14, 15, 16; 24, 25, 26; ...
+
+    Each call has another seed, for the server would answer the same prompt from its cache.
+    """
+    prompt = {
+        "1": node("UNETLoader", unet_name="reg_playground_digits.safetensors", weight_dtype="default"),
+        "2": node("REG_PlaygroundConditioning", classes="38"),
+        "3": node("EmptySD3LatentImage", width=64, height=64, batch_size=2),
+    }
+    for ten in range(1, inspectors + 1):
+        reg, sampler = f"{ten}4", f"{ten}5"
+        links = {"positive": ["2", 0], "negative": ["2", 1], "latent_image": ["3", 0], "model": [reg, 0]}
+        kind = {"sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "cfg": 3.0}
+        run = {"seed": next(SEEDS), "steps": steps + 2 * ten - 2, "control_after_generate": "fixed"}
+        prompt[reg] = node("REG_Guidance", model=["1", 0], refresh="every step", estimator="reverse", **rectification)
+        prompt[sampler] = node("KSampler", **links, **kind, **run)
+        prompt[f"{ten}6"] = node("REG_Inspector", samples=[sampler, 0], heat_maps=2, model=[reg, 0])
+    return prompt
+
+
+def open_workflow(page: Page, prompt: Prompt, name: str = "test") -> None:
+    """Open what a prompt draws as a workflow that was saved."""
+    page.load_prompt(prompt, f"prompt of {name}")
+    page.load({**page.saved(), "id": str(uuid.uuid4())}, name)
+
+
+def widget_values(workflow: dict[str, Any]) -> dict[str, Any]:
+    """What the nodes of a workflow save of their widgets, those of subgraphs too."""
+    nodes = [("", entry) for entry in workflow["nodes"]]
+    for definition in workflow.get("definitions", {}).get("subgraphs", []):
+        nodes += [(definition["id"], entry) for entry in definition["nodes"]]
+    return {f"{graph} {entry['id']}": entry.get("widgets_values") for graph, entry in nodes}
+
+
+def result(page: Page, inspector: str, dots: int) -> dict[str, Any]:
+    """The chart of an inspector, once it shows a result with this many dots."""
+    there = (
+        f"([id, dots]) => {{ const chart = ({CHART})(id); return chart.dots === dots && /^REG/.test(chart.sentence) }}"
+    )
+    page.wait_until(there, [inspector, dots])
+    return page.evaluate(CHART, inspector)
+
+
+def test_workflows_open_and_are_saved_as_they_are(page: Page) -> None:
+    for path in [*EXAMPLES, RELEASED]:
+        workflow = json.loads(path.read_text("utf-8"))
+        page.load(workflow, path.stem)
+        assert page.missing_types() == [], path.name
+        page.fit()
+        page.screenshot(f"example {path.stem}")
+        saved = page.saved()
+        page.load(saved, f"{path.stem} again")
+        assert json.dumps(widget_values(page.saved())) == json.dumps(widget_values(saved)), path.name
+        for name, values in widget_values(workflow).items():
+            # Inputs may have been appended since it was saved; what was saved stays.
+            assert (widget_values(saved)[name] or [])[: len(values or [])] == (values or []), (path.name, name)
+
+
+def test_workflow_of_the_first_release_runs(page: Page) -> None:
+    page.load(json.loads(RELEASED.read_text("utf-8")))
+    prompt = page.prompt()
+    (rectified,) = [entry for entry in prompt.values() if entry["class_type"] == "REG_Guidance"]
+    assert rectified["inputs"] == {
+        "model": ["1", 0],
+        "strength": 1,
+        "form": "row-sum",
+        "estimator": "auto",
+        "start_percent": 0,
+        "end_percent": 1,
+        "refresh": "auto",
+        "checkpointing": "auto",
+    }
+    page.run()
+
+
+def test_points_arrive_while_the_sampler_runs(page: Page) -> None:
+    open_workflow(page, inspected(steps=400))
+    page.fit("16")
+    assert page.evaluate(CHART, "16")["sentence"] == "Run the workflow: every step of the sampler appears here."
+    page.screenshot("inspector before a run")
+    page.queue()
+    seen = page.wait_until(f"(id) => {{ const chart = ({CHART})(id); return chart.dots > 3 && chart }}", "16")
+    assert re.fullmatch(r"Step \d+ of 400", seen["sentence"])
+    assert seen["dots"] < 400
+    assert page.server.get("/queue")["queue_running"] != []
+    page.wait_idle()
+    assert result(page, "16", 400)["sentence"].startswith("REG changed the guidance by ")
+
+
+def test_chart_shows_the_numbers_of_the_result(page: Page) -> None:
+    open_workflow(page, inspected(steps=20, start_percent=0.2, end_percent=0.8))
+    page.run()
+    page.fit("16")
+    trace = page.evaluate(RESULT, "16")
+    means = {step["percent"]: step["mean"] for step in trace["steps"] if step["mean"] is not None}
+    assert 10 <= len(means) <= 14
+    chart = result(page, "16", len(means))
+    assert chart["sentence"] == trace["sentence"]
+    assert chart["shades"] == 20 - len(means)
+    drawn = page.evaluate(MEANS, "16")
+    assert [x for x, _ in drawn] == pytest.approx(list(means), abs=0.003)
+    assert [y for _, y in drawn] == pytest.approx(list(means.values()), abs=0.02)
+    for theme in ("light", "dark"):
+        page.use_theme(theme)
+        page.screenshot(f"inspector {theme}")
+    tabs = page.widget("reg-inspector").get_by_role("tab")
+    assert tabs.all_inner_texts() == ["Weight", "Guidance", "Time"]
+    tabs.first.focus()
+    page.raw.keyboard.press("ArrowLeft")
+    page.settle()
+    assert page.evaluate(CHART, "16")["bars"] == 20
+    page.screenshot("inspector time")
+
+
+def test_reload_shows_the_chart_again(page: Page) -> None:
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
+    open_workflow(page, inspected())
+    page.run()
+    page.raw.wait_for_timeout(2000)  # the host stores its draft of the workflow a while after a change
+    sentence = result(page, "16", 6)["sentence"]
+    page.reload()
+    page.wait_until("() => app.rootGraph.getNodeById('16')")
+    page.fit("16")
+    assert result(page, "16", 6)["sentence"] == sentence
+    page.run()  # the same prompt: the host has its result in the cache and samples nothing
+    assert result(page, "16", 6)["sentence"] == sentence
+
+
+def test_reload_while_the_sampler_runs(page: Page) -> None:
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
+    open_workflow(page, inspected(steps=600))
+    page.raw.wait_for_timeout(2000)
+    page.queue()
+    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
+    page.reload()
+    page.wait_until("() => app.rootGraph.getNodeById('16')")
+    page.fit("16")
+    page.wait_idle()
+    result(page, "16", 600)
+
+
+def test_every_inspector_shows_its_own_sampler(page: Page) -> None:
+    open_workflow(page, inspected(inspectors=2))
+    page.run()
+    page.fit("16", "26")
+    assert result(page, "16", 6)["dots"] == 6
+    assert result(page, "26", 8)["dots"] == 8
+    page.fit("16", "26")
+    page.screenshot("two inspectors")
+
+
+def test_inspector_in_a_subgraph(page: Page) -> None:
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
+    open_workflow(page, inspected())
+    outer, inner = page.evaluate(INTO_SUBGRAPH, ["14", "15", "16"])
+    page.run()
+    page.evaluate(ENTER, outer)
+    page.fit(inner)
+    sentence = result(page, inner, 6)["sentence"]
+    assert sentence.startswith("REG changed the guidance by ")
+    page.screenshot("inspector in a subgraph")
+    page.run()
+    page.raw.wait_for_timeout(2000)
+    page.reload()
+    page.wait_until("(id) => app.rootGraph.getNodeById(id)", outer)
+    page.evaluate(ENTER, outer)
+    page.fit(inner)
+    assert result(page, inner, 6)["sentence"] == sentence
+
+
+def test_queued_runs_each_start_afresh(page: Page) -> None:
+    prompt = inspected(steps=60)
+    del prompt["15"]["inputs"]["control_after_generate"]  # the host then draws another seed for each
+    open_workflow(page, prompt)
+    page.fit("16")
+    page.run(3)
+    assert result(page, "16", 60)["sentence"] == page.evaluate(RESULT, "16")["sentence"]
+
+
+def test_interrupted_run_keeps_its_points(page: Page) -> None:
+    open_workflow(page, inspected(steps=2000))
+    page.fit("16")
+    page.queue()
+    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
+    page.server.post("/interrupt", {})
+    page.wait_idle()
+    chart = page.evaluate(CHART, "16")
+    assert 3 < chart["dots"] < 2000
+    assert re.fullmatch(r"Stopped at step \d+ of 2000", chart["sentence"])
+
+
+def test_inspector_says_why_it_has_nothing_to_show(page: Page) -> None:
+    prompt = inspected(strength=0.7)  # no other test samples with it
+    prompt["15"]["inputs"]["model"] = ["1", 0]  # REG is connected to the inspector, and not to the sampler
+    open_workflow(page, prompt)
+    page.run()
+    page.fit("16")
+    page.wait_until(f"(id) => ({CHART})(id).sentence.includes('no trace of REG was found')", "16")
+    assert page.evaluate(CHART, "16")["dots"] == 0
+    page.screenshot("inspector without a trace")
+
+
+def test_other_workflow_does_not_get_the_points(page: Page) -> None:
+    """Two tabs with inspectors of the same id: the one that runs gets the points, also while the other is shown."""
+    open_workflow(page, inspected(steps=4), "second")
+    open_workflow(page, inspected(steps=300), "first")
+    page.fit("16")
+    page.queue()
+    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
+    page.switch_to("second")
+    page.fit("16")
+    page.wait_idle()
+    assert page.evaluate(CHART, "16")["dots"] == 0
+    page.switch_to("first")
+    page.fit("16")
+    assert result(page, "16", 300)["dots"] == 300
+    page.switch_to("second")
+    page.fit("16")
+    assert page.evaluate(CHART, "16")["dots"] == 0
+
+
+def test_undo_keeps_the_chart(page: Page) -> None:
+    open_workflow(page, inspected())
+    page.run()
+    page.fit("16")
+    result(page, "16", 6)
+    changed = "() => app.rootGraph.getNodeById('15').widgets.find((w) => w.name === 'cfg').value"
+    page.evaluate(
+        "() => { app.rootGraph.getNodeById('15').widgets.find((w) => w.name === 'cfg').value = 5;"
+        " app.extensionManager.workflow.activeWorkflow.changeTracker.checkState() }"
+    )
+    page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")
+    page.wait_until(f"() => ({changed})() === 3")
+    page.fit("16")
+    assert result(page, "16", 6)["dots"] == 6
+
+
+def test_points_for_nodes_that_are_not_there_are_ignored(page: Page) -> None:
+    open_workflow(page, inspected())
+    page.evaluate(
+        """() => { for (const id of ["99", "6:3", "15"]) app.api.dispatchCustomEvent("reg.step",
+        { inspectors: [id], run: "r" + id, index: 0, total: 1, step: { percent: 0, state: "taken", mean: 1 } }) }"""
+    )
+    page.settle()
+    assert page.evaluate(CHART, "16")["dots"] == 0
+
+
+def compared() -> Prompt:
+    """A sheet of two columns and two rows as node 8."""
+    links = {"positive": ["2", 0], "negative": ["2", 1], "latent_image": ["3", 0], "model": ["1", 0], "vae": ["4", 0]}
+    kind = {"sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "cfg": 3.0}
+    axes = {"columns": "method", "column_values": "CFG, REG", "rows": "cfg", "row_values": "3, 6"}
+    shared = {name: entry for name, entry in inspected().items() if name in ("1", "2", "3")}
+    return shared | {
+        "4": node("REG_PlaygroundVAE", size=64),
+        "8": node("REG_Compare", **links, **kind, **axes, seed=5, steps=4, control_after_generate="fixed"),
+    }
+
+
+def test_tile_of_the_sheet_opens_as_a_workflow(page: Page) -> None:
+    open_workflow(page, compared(), "sheet")
+    page.fit("8")
+    box = page.widget("reg-comparison")
+    assert box.locator("p").inner_text() == "After a run, any tile of the sheet can be opened here as a workflow."
+    page.run()
+    box.get_by_role("option").nth(3).wait_for(state="attached")
+    tiles = box.get_by_role("option").all_inner_texts()
+    assert [re.sub(r" \([0-9.]+ s\)$", "", tile) for tile in tiles] == [
+        "CFG, cfg = 3",
+        "REG, cfg = 3",
+        "CFG, cfg = 6",
+        "REG, cfg = 6",
+    ]
+    for theme in ("light", "dark"):
+        page.use_theme(theme)
+        page.screenshot(f"sheet {theme}")
+    saved = page.saved()
+    box.get_by_role("combobox").focus()
+    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Tab", "Enter"):
+        page.raw.keyboard.press(key)
+    page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'SaveImage')")
+    assert page.missing_types() == []
+    page.screenshot("tile")
+    kinds = {entry["class_type"]: entry["inputs"] for entry in page.prompt().values()}
+    assert "REG_Compare" not in kinds
+    assert (kinds["KSampler"]["cfg"], kinds["KSampler"]["seed"], kinds["KSampler"]["steps"]) == (6, 5, 4)
+    assert kinds["REG_Guidance"]["strength"] == 1
+    page.run()
+    assert {entry["class_type"]: entry["inputs"] for entry in page.prompt().values()} == kinds  # the seed stays
+    page.switch_to("sheet")
+    page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'REG_Compare')")
+    assert widget_values(page.saved()) == widget_values(saved)
+    page.fit("8")
+    box.get_by_role("option").nth(3).wait_for(state="attached")
+    assert box.get_by_role("option").all_inner_texts() == tiles
+
+
+def test_reload_shows_the_tiles_again(page: Page) -> None:
+    page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
+    open_workflow(page, compared())
+    page.run()
+    page.raw.wait_for_timeout(2000)
+    page.reload()
+    page.wait_until("() => app.rootGraph.getNodeById('8')")
+    page.fit("8")
+    page.widget("reg-comparison").get_by_role("option").nth(3).wait_for(state="attached")
+
+
+def test_switching_the_renderer_keeps_the_chart(page: Page) -> None:
+    open_workflow(page, inspected())
+    page.run()
+    page.fit("16")
+    result(page, "16", 6)
+    other = {"classic": "nodes 2.0", "nodes 2.0": "classic"}[page.renderer]
+    page.use_renderer(other)
+    page.fit("16")
+    assert result(page, "16", 6)["dots"] == 6
+    assert page.widget("reg-inspector").is_visible()
+
+
+def test_every_node_has_a_help_page(site: ComfyServer) -> None:
+    nodes = site.get("/object_info")
+    ours = [name for name, entry in nodes.items() if name.startswith("REG_") and not entry.get("dev_only")]
+    pages = {name: ROOT / "web" / "docs" / f"{name}.md" for name in ours}
+    assert [name for name, page in pages.items() if not page.is_file()] == []
+    for name, path in pages.items():
+        assert site.read(f"/extensions/{PACK_NAME}/docs/{name}.md").decode("utf-8") == path.read_text("utf-8")
