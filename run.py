@@ -11,7 +11,7 @@ import sys
 OLDEST_PYTHON = (3, 10)
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
-BENCH_HELP = "print the tables of the README and docs/cost.md: playground, precision, cost (all if none is named)"
+BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
 DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
 
 

@@ -24,7 +24,9 @@ NOT_FOUND = (
 def trace_of(node_id: str | None, found: Mapping[str | None, Trace]) -> Trace:
     """The run of the nearest sampler upstream of an inspector's ``samples``; an empty one if there is none."""
     names = upstream(node_id, "samples") if node_id is not None else ()
-    nearest = next((found[name] for name in names if name in found), found.get(None))
+    # A sampler that has been rewired to a MODEL without REG still has its former run there.
+    wired = (found[name] for name in names if name in found and found[name].source in (name, *upstream(name)))
+    nearest = next(wired, found.get(None))
     return Trace(missing=NOT_FOUND) if nearest is None else nearest
 
 

@@ -110,11 +110,12 @@ def shown(factor: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor] | None:
 class Trace:
     """The steps of one run in order; ``total`` is how many the sampler has announced, 0 where it does not tell.
 
-    ``how`` says by which settings, and ``missing`` why there is no run to speak of.
+    ``how`` says by which settings, ``source`` which node rectified, and ``missing`` why there is no run to speak of.
     """
 
     total: int = 0
     how: str = ""
+    source: str | None = None
     missing: str = ""
     steps: list[Step] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)

@@ -425,6 +425,13 @@ def test_inspector_without_the_model_says_what_to_connect(server: ComfyServer) -
     assert "Connect the MODEL or GUIDER" in outputs["inspect k"]["reg_trace"][0]["sentence"]
 
 
+def test_inspector_does_not_show_the_run_of_a_sampler_that_was_rewired(server: ComfyServer) -> None:
+    prompt = inspected(505, "k")
+    assert "changed" in server.run(prompt)["inspect k"]["reg_trace"][0]["sentence"]
+    (trace,) = server.run(prompt | {"k": stock("model", 505)})["inspect k"]["reg_trace"]
+    assert trace["steps"] == [] and "no trace of REG was found" in trace["sentence"]
+
+
 @pytest.mark.parametrize("route", ["REG_KSampler", "REG_Guider"])
 def test_inspector_works_behind_every_node_with_reg(server: ComfyServer, route: str) -> None:
     prompt = playground(502)

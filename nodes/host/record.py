@@ -134,6 +134,7 @@ class GuidanceRecord:
         method = {"strength": f"{estimation.method.strength:g}", **estimation.choice}
         settings = ", ".join(f"{name} {value}" for name, value in method.items())
         self.trace.how = ". ".join([settings, *self.warnings])
+        self.trace.source = self.node_id
         tell("\n".join([self.summary(estimation), *self.warnings]), self.node_id)
 
     def summary(self, estimation: Estimation) -> str:
