@@ -77,7 +77,7 @@ class Page:
         self.renderer = renderer
         self.errors: list[str] = []
         self._context = browser.new_context(viewport={"width": 1600, "height": 1100})
-        self._context.set_default_timeout(30_000)
+        self._context.set_default_timeout(90_000)
         self._context.route("**/*", self._keep_local)
         self.raw = self._context.new_page()
         self.raw.on("console", self._listen)
@@ -109,7 +109,7 @@ class Page:
         frame = "requestAnimationFrame(() => setTimeout(done, 60))"
         self.evaluate(f"() => new Promise((done) => requestAnimationFrame(() => {frame}))")
 
-    def wait_until(self, script: str, argument: Any = None, seconds: float = 30) -> Any:
+    def wait_until(self, script: str, argument: Any = None, seconds: float = 90) -> Any:
         """Wait until a JavaScript function, called with the argument in the page, gives a true value, and give it."""
         handle = self.raw.wait_for_function(script, arg=argument, timeout=1000 * seconds)
         return handle.json_value()
@@ -153,7 +153,7 @@ class Page:
         assert failure is None, json.dumps(failure, indent=1)[:2000]
         self.settle()
 
-    def wait_idle(self, seconds: float = 120) -> None:
+    def wait_idle(self, seconds: float = 300) -> None:
         """Wait until nothing is queued."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
