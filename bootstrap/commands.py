@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .browser import VARIABLE, provide_browser
 from .cache import exclusive, open_cache
-from .children import hand_over
+from .children import beside, hand_over
 from .environment import Environment, borrowed_torch
 from .errors import BootstrapError
 from .host import CURRENT, FLOOR, REPOSITORY, existing_host, fetch_host, host_version
@@ -73,12 +73,18 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Run the tests against each host and return the first exit code that is not zero; raises BootstrapError."""
+    """Run the tests against both hosts at once, return the first exit code that is not zero; raises BootstrapError."""
     place = prepare(testing=True)
-    code = run_pytest(place.python, place.host, arguments, browser_for_tests())
+    main = Tests(place.python, place.host, tuple(arguments), browser_for_tests())
     if place.floor is None:
-        return code
-    floor_code = run_pytest(place.python, place.floor, ["-m", "host", *arguments], {})
+        print(f"\n{main.title}", flush=True)
+        return hand_over(main.command, REPOSITORY, main.environment)
+    floor, log = Tests(place.python, place.floor, ("-m", "host", *arguments), {}), open_cache() / "logs" / "floor.log"
+    with beside(floor.command, REPOSITORY, floor.environment, log) as running:
+        print(f"\n{main.title}", flush=True)
+        code = hand_over(main.command, REPOSITORY, main.environment)
+        floor_code = running.wait()
+        print(f"\n{floor.title}\n{log.read_text('utf-8', 'replace')}", flush=True)
     # A selection of tests by the user may well hold none that need a host.
     if floor_code == NO_TESTS_COLLECTED and arguments:
         floor_code = 0
@@ -94,11 +100,25 @@ def browser_for_tests() -> dict[str, str]:
         return {}
 
 
-def run_pytest(python: Path, host: Path, arguments: Sequence[str], variables: Mapping[str, str]) -> int:
-    """Run pytest with one ComfyUI and further environment variables, and return its exit code."""
-    print(f"\nTests with ComfyUI {host_version(host)} ({host})", flush=True)
-    environment = {**child_environment(), **variables, "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
-    start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
-    named = any((REPOSITORY / item.split("::")[0]).exists() for item in arguments if not item.startswith("-"))
-    where = [] if named else ["tests"]
-    return hand_over([str(python), *start, *where, *arguments], REPOSITORY, environment)
+@dataclass(frozen=True)
+class Tests:
+    """One run of pytest with a ComfyUI, further arguments and environment variables."""
+
+    python: Path
+    host: Path
+    arguments: tuple[str, ...]
+    variables: Mapping[str, str]
+
+    @property
+    def title(self) -> str:
+        return f"Tests with ComfyUI {host_version(self.host)} ({self.host})"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**child_environment(), **self.variables, "COMFYUI_PATH": str(self.host), "PYTHONSAFEPATH": "1"}
+
+    @property
+    def command(self) -> list[str]:
+        start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
+        named = any((REPOSITORY / item.split("::")[0]).exists() for item in self.arguments if not item.startswith("-"))
+        return [str(self.python), *start, *([] if named else ["tests"]), *self.arguments]
