@@ -10,7 +10,7 @@ from .host.autoguidance import AutoGuider
 from .host.sampling import Model, guider
 from .host.second_model import SecondModel
 from .host.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
-from .inputs import RectifiedNode, cfg_input, rectification_inputs
+from .inputs import KNOWS_ITS_ID, RectifiedNode, cfg_input, rectification_inputs
 
 
 class RectifiedGuider(RectifiedNode):
@@ -30,7 +30,7 @@ class RectifiedGuider(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
-            hidden=[io.Hidden.unique_id],
+            **KNOWS_ITS_ID,
         )
 
     @classmethod
@@ -77,7 +77,7 @@ class RectifiedAutoGuider(RectifiedNode):
                 ),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
-            hidden=[io.Hidden.unique_id],
+            **KNOWS_ITS_ID,
         )
 
     @classmethod

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import comfy.samplers
 from comfy_api.latest import io
 
@@ -12,6 +14,9 @@ from .host.estimation import AUTO, CHECKPOINTING, Method
 from .host.sampling import Guidance, Model, ScheduledWeight
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
+
+KNOWS_ITS_ID: dict[str, Any] = {"hidden": [io.Hidden.unique_id], "not_idempotent": True}
+"""For the schema of nodes whose result names its node: without the latter the host also gives it to their twins."""
 
 
 def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "") -> io.Float.Input:

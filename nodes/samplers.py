@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.sampling import Model, ksample
-from .inputs import RectifiedNode, denoise_input, rectification_inputs, sampler_inputs
+from .inputs import KNOWS_ITS_ID, RectifiedNode, denoise_input, rectification_inputs, sampler_inputs
 
 
 class RectifiedKSampler(RectifiedNode):
@@ -29,7 +29,7 @@ class RectifiedKSampler(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Latent.Output(tooltip="The denoised latent.")],
-            hidden=[io.Hidden.unique_id],
+            **KNOWS_ITS_ID,
         )
 
     @classmethod

@@ -418,6 +418,23 @@ def test_inspector_tells_live_and_after_the_run_the_same(server: ComfyServer) ->
     assert len(events) == 9
 
 
+@pytest.mark.parametrize("route", ["REG_Guidance", "REG_KSampler"])
+def test_inspectors_tell_nodes_apart_that_do_the_same(server: ComfyServer, route: str) -> None:
+    """The host gives the result of one node to its twins; also to the same node after it moved into a subgraph."""
+    prompt = playground(506)
+    for index, place in enumerate(("", "6:")):
+        reg, sampler = f"{place}reg", f"{place}k"
+        if route == "REG_KSampler":
+            prompt[sampler] = node(route, **{**stock("model", 506)["inputs"], **REG})
+            prompt[f"{place}inspect"] = node("REG_Inspector", samples=[sampler, 0], heat_maps=index)
+        else:
+            prompt |= {reg: node(route, model=["model", 0], **REG), sampler: stock(reg, 506, steps=4 + index)}
+            prompt[f"{place}inspect"] = node("REG_Inspector", samples=[sampler, 0], model=[reg, 0], heat_maps=0)
+    outputs = server.run(prompt)
+    steps = [len(outputs[inspector]["reg_trace"][0]["steps"]) for inspector in ("inspect", "6:inspect")]
+    assert steps == ([4, 4] if route == "REG_KSampler" else [4, 5])
+
+
 def test_inspector_without_the_model_says_what_to_connect(server: ComfyServer) -> None:
     prompt = inspected(501, "k")
     del prompt["inspect k"]["inputs"]["model"]
