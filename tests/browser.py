@@ -18,10 +18,11 @@ import pytest
 
 from bootstrap.browser import MISSING, find_browser
 from bootstrap.errors import BootstrapError
+from bootstrap.ports import LOOPBACK
 from bootstrap.server import PACK_NAME, ComfyServer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Route
+    from playwright.sync_api import Browser, ConsoleMessage, Error, Locator
 
 RENDERERS = {"classic": False, "nodes 2.0": True}
 THEMES = {"dark": "dark", "light": "light"}
@@ -32,9 +33,25 @@ SETTINGS = {
     "Comfy.RightSidePanel.IsOpen": False,
     "Comfy.Locale": "en",
 }
-FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+    f"--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE {LOOPBACK}",
+]
 OURS = re.compile(rf"/extensions/{PACK_NAME}/|\bREG\b|\bREG_|\breg\.")
 READY = "() => window.app?.vueAppReady && window.app?.isGraphReady && window.app?.extensionManager?.setting"
+RENEW = """async (settings) => {
+  const { setting, workflow } = app.extensionManager
+  for (const [name, value] of Object.entries(settings)) await setting.set(name, value)
+  await app.loadGraphData({ version: 0.4, nodes: [], links: [], groups: [], extra: {} })
+  const former = workflow.openWorkflows.filter((open) => open !== workflow.activeWorkflow)
+  for (const open of former) await workflow.closeWorkflow(open)
+  Object.assign(app.canvas.ds, { scale: 1, offset: [0, 0] })
+  localStorage.clear()
+  for (const key of Object.keys(sessionStorage)) if (key !== "clientId") sessionStorage.removeItem(key)
+}"""
 QUEUE = """async (count) => {
   const ends = ["execution_success", "execution_error", "execution_interrupted"]
   let left = count, failure = null
@@ -74,22 +91,33 @@ class Page:
 
     def __init__(self, browser: Browser, server: ComfyServer, renderer: str) -> None:
         self.server = server
-        self.renderer = renderer
+        self.renderer = self._first_renderer = renderer
+        self.failures = 0
         self.errors: list[str] = []
         self._context = browser.new_context(viewport={"width": 1600, "height": 1100})
         self._context.set_default_timeout(90_000)
-        self._context.route("**/*", self._keep_local)
         self.raw = self._context.new_page()
         self.raw.on("console", self._listen)
         self.raw.on("pageerror", self._fail)
 
-    def open(self, settings: dict[str, Any] | None = None) -> None:
+    def open(self) -> None:
         """Open the user interface with an empty graph."""
-        vue = {"Comfy.VueNodes.Enabled": RENDERERS[self.renderer], "Comfy.ColorPalette": "dark"}
-        self.server.post("/settings", SETTINGS | vue | (settings or {}))
+        self.server.post("/settings", self._settings)
         self.raw.goto(self.server.url)
         self.raw.wait_for_function(READY)
-        self.evaluate("() => app.loadGraphData({ version: 0.4, nodes: [], links: [], groups: [], extra: {} })")
+        self.renew()
+
+    def renew(self) -> None:
+        """Make the open user interface what it was when it was opened; opening it takes seconds."""
+        self.renderer = self._first_renderer
+        self.evaluate(RENEW, self._settings)
+        self.settle()
+        self.errors.clear()
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        first = {"Comfy.VueNodes.Enabled": RENDERERS[self._first_renderer], "Comfy.ColorPalette": THEMES["dark"]}
+        return SETTINGS | first
 
     def reload(self) -> None:
         """What F5 does."""
@@ -203,10 +231,6 @@ class Page:
         self.evaluate("([name, value]) => app.extensionManager.setting.set(name, value)", [name, value])
         self.settle()
 
-    def _keep_local(self, route: Route) -> None:
-        local = route.request.url.startswith((self.server.url, "data:", "blob:"))
-        route.continue_() if local else route.abort()
-
     def _listen(self, message: ConsoleMessage) -> None:
         text = f"{message.text} ({message.location.get('url', '')})"
         if message.type in ("error", "warning") and OURS.search(text):
@@ -242,16 +266,27 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(params=RENDERERS)
-def page(request: pytest.FixtureRequest, site: ComfyServer, browser: Browser) -> Iterator[Page]:
-    """The user interface with an empty graph, in each renderer; an error of ours in its console fails the test."""
+@pytest.fixture(scope="module", params=RENDERERS)
+def tab(request: pytest.FixtureRequest, site: ComfyServer, browser: Browser) -> Iterator[Page]:
+    """The user interface in each renderer, opened once for all tests of a module."""
     opened = Page(browser, site, request.param)
     try:
         opened.open()
         yield opened
-        assert opened.errors == []
     finally:
         opened.close()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, tab: Page) -> Iterator[Page]:
+    """The user interface with an empty graph; an error of ours in its console fails the test."""
+    if request.session.testsfailed == tab.failures:
+        tab.renew()
+    else:  # a test that failed may leave anything behind
+        tab.failures = request.session.testsfailed
+        tab.open()
+    yield tab
+    assert tab.errors == []
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -62,8 +62,11 @@ def node(class_type: str, **inputs: Any) -> dict[str, Any]:
 def inspected(steps: int = 6, inspectors: int = 1, **rectification: Any) -> Prompt:
     """The playground: nodes 1 to 3, then for each inspector REG, sampler and inspector as 14, 15, 16; 24, 25, 26; ...
 
-    Each call has another seed, for the server would answer the same prompt from its cache.
+    Each call has another seed, for the server would answer the same prompt from its cache. All inputs are given, for
+    where a prompt lacks one the page takes it from the node with this id that it had before.
     """
+    method = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "refresh": "every step", **rectification}
+    method = {"start_percent": 0.0, "end_percent": 1.0, "checkpointing": "auto", **method}
     prompt = {
         "1": node("UNETLoader", unet_name="reg_playground_digits.safetensors", weight_dtype="default"),
         "2": node("REG_PlaygroundConditioning", classes="38"),
@@ -74,7 +77,7 @@ def inspected(steps: int = 6, inspectors: int = 1, **rectification: Any) -> Prom
         links = {"positive": ["2", 0], "negative": ["2", 1], "latent_image": ["3", 0], "model": [reg, 0]}
         kind = {"sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "cfg": 3.0}
         run = {"seed": next(SEEDS), "steps": steps + 2 * ten - 2, "control_after_generate": "fixed"}
-        prompt[reg] = node("REG_Guidance", model=["1", 0], refresh="every step", estimator="reverse", **rectification)
+        prompt[reg] = node("REG_Guidance", model=["1", 0], **method)
         prompt[sampler] = node("KSampler", **links, **kind, **run)
         prompt[f"{ten}6"] = node("REG_Inspector", samples=[sampler, 0], heat_maps=2, model=[reg, 0])
     return prompt
