@@ -12,7 +12,9 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 
-torch.set_num_threads(1)  # the models are tiny: more threads only get in each other's way
+# The models are tiny: more threads only get in each other's way, and badly where two test runs share the processors.
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # for the servers that tests start
 
 # ComfyUI owns the top-level names `nodes` and `tests`, so the folders of this repository are imported by location.
 for name in ("bootstrap", "reg_core"):
