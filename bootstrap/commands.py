@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .browser import VARIABLE, provide_browser
@@ -17,7 +17,7 @@ from .ports import claim_port
 
 BENCHMARKS = ("playground", "precision", "cost")
 RANGES = "ranges"  # only when it is named: it needs the real digits, which come with a test tool
-NO_TESTS_COLLECTED = 5
+INTERRUPTED, NO_TESTS_COLLECTED = 2, 5  # exit codes of pytest
 # Before Python 3.11 there is no switch that keeps the current folder off the import path.
 PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 
@@ -73,22 +73,30 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Run the tests against both hosts at once, return the first exit code that is not zero; raises BootstrapError."""
+    """Run the tests, those in a browser beside the others; return the first exit code that is not zero.
+
+    Raises BootstrapError if they cannot be prepared.
+    """
     place = prepare(testing=True)
-    main = Tests(place.python, place.host, tuple(arguments), browser_for_tests())
-    if place.floor is None:
-        print(f"\n{main.title}", flush=True)
-        return hand_over(main.command, REPOSITORY, main.environment)
-    floor, log = Tests(place.python, place.floor, ("-m", "host", *arguments), {}), open_cache() / "logs" / "floor.log"
-    with beside(floor.command, REPOSITORY, floor.environment, log) as running:
-        print(f"\n{main.title}", flush=True)
-        code = hand_over(main.command, REPOSITORY, main.environment)
-        floor_code = running.wait()
-        print(f"\n{floor.title}\n{log.read_text('utf-8', 'replace')}", flush=True)
-    # A selection of tests by the user may well hold none that need a host.
-    if floor_code == NO_TESTS_COLLECTED and arguments:
-        floor_code = 0
-    return code or floor_code
+    browser = browser_for_tests()
+    pages = Tests("The user interface in a browser", place.python, place.host, "browser", arguments, browser)
+    others = [Tests("All but the user interface", place.python, place.host, "not browser", arguments)]
+    if place.floor is not None:
+        others.append(Tests("What needs ComfyUI", place.python, place.floor, "host", arguments))
+    codes, log = [], open_cache() / "logs" / "browser-tests.log"
+    with beside(pages.command, REPOSITORY, pages.environment, log) as running:
+        for tests in others:
+            print(f"\n{tests}", flush=True)
+            codes.append(hand_over(tests.command, REPOSITORY, tests.environment))
+            if codes[-1] < 0:  # ended by a signal: so are those in the browser
+                return codes[-1]
+            if codes[-1] == INTERRUPTED:
+                break
+        codes.append(running.wait())
+        print(f"\n{pages}\n{log.read_text('utf-8', 'replace')}", flush=True)
+    # A selection of tests by the user may well have none in one of the runs.
+    chosen = [code for code in codes if code != NO_TESTS_COLLECTED or not arguments] or [NO_TESTS_COLLECTED]
+    return next((code for code in chosen if code), 0)
 
 
 def browser_for_tests() -> dict[str, str]:
@@ -102,16 +110,17 @@ def browser_for_tests() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Tests:
-    """One run of pytest with a ComfyUI, further arguments and environment variables."""
+    """One run of pytest with a ComfyUI: the tests with a mark, further arguments and environment variables."""
 
+    title: str
     python: Path
     host: Path
-    arguments: tuple[str, ...]
-    variables: Mapping[str, str]
+    mark: str
+    arguments: Sequence[str]
+    variables: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def title(self) -> str:
-        return f"Tests with ComfyUI {host_version(self.host)} ({self.host})"
+    def __str__(self) -> str:
+        return f"{self.title}, ComfyUI {host_version(self.host)} ({self.host})"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -121,4 +130,4 @@ class Tests:
     def command(self) -> list[str]:
         start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
         named = any((REPOSITORY / item.split("::")[0]).exists() for item in self.arguments if not item.startswith("-"))
-        return [str(self.python), *start, *([] if named else ["tests"]), *self.arguments]
+        return [str(self.python), *start, *([] if named else ["tests"]), "-m", self.mark, *self.arguments]

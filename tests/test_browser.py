@@ -139,17 +139,17 @@ def test_workflow_of_the_first_release_runs(page: Page) -> None:
 
 
 def test_points_arrive_while_the_sampler_runs(page: Page) -> None:
-    open_workflow(page, inspected(steps=400))
+    open_workflow(page, inspected(steps=200))
     page.fit("16")
     assert page.evaluate(CHART, "16")["sentence"] == "Run the workflow: every step of the sampler appears here."
     page.screenshot("inspector before a run")
     page.queue()
     seen = page.wait_until(f"(id) => {{ const chart = ({CHART})(id); return chart.dots > 3 && chart }}", "16")
-    assert re.fullmatch(r"Step \d+ of 400", seen["sentence"])
-    assert seen["dots"] < 400
+    assert re.fullmatch(r"Step \d+ of 200", seen["sentence"])
+    assert seen["dots"] < 200
     assert page.server.get("/queue")["queue_running"] != []
     page.wait_idle()
-    assert result(page, "16", 400)["sentence"].startswith("REG changed the guidance by ")
+    assert result(page, "16", 200)["sentence"].startswith("REG changed the guidance by ")
 
 
 def test_chart_shows_the_numbers_of_the_result(page: Page) -> None:
@@ -193,7 +193,7 @@ def test_reload_shows_the_chart_again(page: Page) -> None:
 
 def test_reload_while_the_sampler_runs(page: Page) -> None:
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
-    open_workflow(page, inspected(steps=600))
+    open_workflow(page, inspected(steps=300))
     page.raw.wait_for_timeout(2000)
     page.queue()
     page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
@@ -201,7 +201,7 @@ def test_reload_while_the_sampler_runs(page: Page) -> None:
     page.wait_until("() => app.rootGraph.getNodeById('16')")
     page.fit("16")
     page.wait_idle()
-    result(page, "16", 600)
+    result(page, "16", 300)
 
 
 def test_every_inspector_shows_its_own_sampler(page: Page) -> None:
@@ -268,7 +268,7 @@ def test_inspector_says_why_it_has_nothing_to_show(page: Page) -> None:
 def test_other_workflow_does_not_get_the_points(page: Page) -> None:
     """Two tabs with inspectors of the same id: the one that runs gets the points, also while the other is shown."""
     open_workflow(page, inspected(steps=4), "second")
-    open_workflow(page, inspected(steps=300), "first")
+    open_workflow(page, inspected(steps=200), "first")
     page.fit("16")
     page.queue()
     page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
@@ -278,7 +278,7 @@ def test_other_workflow_does_not_get_the_points(page: Page) -> None:
     assert page.evaluate(CHART, "16")["dots"] == 0
     page.switch_to("first")
     page.fit("16")
-    assert result(page, "16", 300)["dots"] == 300
+    assert result(page, "16", 200)["dots"] == 200
     page.switch_to("second")
     page.fit("16")
     assert page.evaluate(CHART, "16")["dots"] == 0
