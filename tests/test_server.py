@@ -433,6 +433,9 @@ def test_inspectors_tell_nodes_apart_that_do_the_same(server: ComfyServer, route
     outputs = server.run(prompt)
     steps = [len(outputs[inspector]["reg_trace"][0]["steps"]) for inspector in ("inspect", "6:inspect")]
     assert steps == ([4, 4] if route == "REG_KSampler" else [4, 5])
+    cached: list[str] = []
+    server.run(prompt, lambda kind, data: cached.extend(data["nodes"]) if kind == "execution_cached" else None)
+    assert {"k", "6:k", "inspect", "6:inspect"} <= set(cached)
 
 
 def test_inspector_without_the_model_says_what_to_connect(server: ComfyServer) -> None:
