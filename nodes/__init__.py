@@ -12,7 +12,7 @@ from .guidance import ApplySchedule, RectifiedGuidance
 from .guiders import RectifiedAutoGuider, RectifiedGuider
 from .inspection import Inspector
 from .playground import PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE
-from .samplers import RectifiedKSampler
+from .samplers import RectifiedKSampler, RectifiedKSamplerAdvanced
 from .schedules import (
     ScheduleCombine,
     ScheduleConstant,
@@ -28,6 +28,7 @@ NODES: list[type[io.ComfyNode]] = [
     RectifiedGuider,
     RectifiedAutoGuider,
     RectifiedKSampler,
+    RectifiedKSamplerAdvanced,
     Inspector,
     ApplySchedule,
     ScheduleConstant,

@@ -31,11 +31,11 @@ def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "") ->
     )
 
 
-def sampler_inputs() -> list[io.Input]:
+def sampler_inputs(seed: str = "seed") -> list[io.Input]:
     """seed, steps, cfg, sampler_name, scheduler, as the host's KSampler has them."""
     return [
         io.Int.Input(
-            "seed",
+            seed,
             default=0,
             min=0,
             max=0xFFFFFFFFFFFFFFFF,
@@ -60,6 +60,28 @@ def denoise_input() -> io.Float.Input:
         step=0.01,
         tooltip="1 starts from pure noise; lower values keep more of the latent image (image to image).",
     )
+
+
+def step_inputs() -> list[io.Int.Input]:
+    """start_at_step, end_at_step, as the host's KSampler (Advanced) has them."""
+    return [
+        io.Int.Input(
+            "start_at_step",
+            default=0,
+            min=0,
+            max=10000,
+            advanced=True,
+            tooltip="The first of the steps that is sampled; 0 is the noisiest.",
+        ),
+        io.Int.Input(
+            "end_at_step",
+            default=10000,
+            min=0,
+            max=10000,
+            advanced=True,
+            tooltip="The step before which it stops; anything above steps is the end.",
+        ),
+    ]
 
 
 def percent_inputs() -> list[io.Float.Input]:

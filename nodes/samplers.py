@@ -1,4 +1,4 @@
-"""The host's KSampler with REG built in."""
+"""The host's KSampler and KSampler (Advanced) with REG built in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.sampling import Model, ksample
-from .inputs import KNOWS_ITS_ID, RectifiedNode, denoise_input, rectification_inputs, sampler_inputs
+from .inputs import KNOWS_ITS_ID, RectifiedNode, denoise_input, rectification_inputs, sampler_inputs, step_inputs
+
+ENABLE, DISABLE = "enable", "disable"
+
+
+def _model_input() -> io.Model.Input:
+    return io.Model.Input("model", tooltip="The model used for denoising the latent image.")
+
+
+def _sampled_inputs() -> list[io.Input]:
+    return [
+        io.Conditioning.Input("positive", tooltip="What the image should show."),
+        io.Conditioning.Input("negative", tooltip="What to steer away from; an empty prompt is usual."),
+        io.Latent.Input("latent_image", tooltip="The latent image to denoise."),
+    ]
 
 
 class RectifiedKSampler(RectifiedNode):
@@ -20,11 +34,9 @@ class RectifiedKSampler(RectifiedNode):
             description="KSampler with Rectified Gradient Guidance and an optional guidance schedule built in.",
             search_aliases=["REG", "rectified gradient guidance", "sampler"],
             inputs=[
-                io.Model.Input("model", tooltip="The model used for denoising the latent image."),
+                _model_input(),
                 *sampler_inputs(),
-                io.Conditioning.Input("positive", tooltip="What the image should show."),
-                io.Conditioning.Input("negative", tooltip="What to steer away from; an empty prompt is usual."),
-                io.Latent.Input("latent_image", tooltip="The latent image to denoise."),
+                *_sampled_inputs(),
                 denoise_input(),
                 *rectification_inputs(),
             ],
@@ -49,4 +61,66 @@ class RectifiedKSampler(RectifiedNode):
     ) -> io.NodeOutput:
         guided = cls.guided(model, **rectification)
         settings = (seed, steps, cfg, sampler_name, scheduler)
-        return io.NodeOutput(ksample(guided, settings, positive, negative, latent_image, denoise))
+        return io.NodeOutput(ksample(guided, settings, positive, negative, latent_image, denoise=denoise))
+
+
+class RectifiedKSamplerAdvanced(RectifiedNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="REG_KSamplerAdvanced",
+            display_name="KSampler Advanced (REG)",
+            category="model/sampling",
+            description="KSampler (Advanced), which samples some of the steps, with Rectified Gradient Guidance and an "
+            "optional guidance schedule built in.",
+            search_aliases=["REG", "rectified gradient guidance", "sampler", "refiner"],
+            inputs=[
+                _model_input(),
+                io.Combo.Input(
+                    "add_noise",
+                    options=[ENABLE, DISABLE],
+                    advanced=True,
+                    tooltip="Whether noise is added first; disable it where an earlier sampler has left some.",
+                ),
+                *sampler_inputs("noise_seed"),
+                *_sampled_inputs(),
+                *step_inputs(),
+                io.Combo.Input(
+                    "return_with_leftover_noise",
+                    options=[DISABLE, ENABLE],
+                    advanced=True,
+                    tooltip="Whether the noise of the steps after end_at_step stays in, for the sampler that goes on.",
+                ),
+                *rectification_inputs(),
+            ],
+            outputs=[io.Latent.Output(tooltip="The latent after the last of these steps.")],
+            **KNOWS_ITS_ID,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        model: Model,
+        add_noise: str,
+        noise_seed: int,
+        steps: int,
+        cfg: float,
+        sampler_name: str,
+        scheduler: str,
+        positive: Any,
+        negative: Any,
+        latent_image: dict[str, Any],
+        start_at_step: int,
+        end_at_step: int,
+        return_with_leftover_noise: str,
+        **rectification: Any,
+    ) -> io.NodeOutput:
+        guided = cls.guided(model, **rectification)
+        settings = (noise_seed, steps, cfg, sampler_name, scheduler)
+        part = {
+            "disable_noise": add_noise == DISABLE,
+            "start_step": start_at_step,
+            "last_step": end_at_step,
+            "force_full_denoise": return_with_leftover_noise == DISABLE,
+        }
+        return io.NodeOutput(ksample(guided, settings, positive, negative, latent_image, **part))

@@ -178,7 +178,7 @@ def test_guider_and_sampler_nodes_hand_their_trace_on() -> None:
     flow, conds = FAMILIES["SD3 flow"](), (conditioning(1), conditioning(2))
     guided = reg(flow)
     assert traces(guider(guided, *conds, CFG)) is traces(guided)
-    sampled = ksample(guided, (7, STEPS, CFG, "euler", "simple"), *conds, empty_latent(flow), 1.0)
+    sampled = ksample(guided, (7, STEPS, CFG, "euler", "simple"), *conds, empty_latent(flow), denoise=1.0)
     assert sampled[TRACES][None] is traces(guided)[None]
     assert traces(flow) == {}
     assert traces(reg(flow, strength=0.0)) == {}

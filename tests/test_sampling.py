@@ -175,7 +175,7 @@ def test_every_route_gives_the_same_image(model: Model) -> None:
     stock.set_conds(conditioning(1), conditioning(2))
     stock.set_cfg(CFG)
     latent = empty_latent(model)
-    own = ksample(guided, (SEED, STEPS, CFG, "euler", "simple"), conditioning(1), conditioning(2), latent, 1.0)
+    own = ksample(guided, (SEED, STEPS, CFG, "euler", "simple"), conditioning(1), conditioning(2), latent, denoise=1.0)
     assert torch.equal(custom(stock, model), expected)
     assert torch.equal(custom(guider(guided, conditioning(1), conditioning(2), CFG), model), expected)
     assert torch.equal(own["samples"], expected)
@@ -549,5 +549,5 @@ def test_progress_and_live_previews_are_those_of_the_host(
     assert [value for value, _, _ in plain] == list(range(1, STEPS + 1))
     assert all(total == STEPS and pictured for _, total, pictured in plain)
     assert told(lambda: sample(reg(model), sampler=sampler)) == plain
-    assert told(lambda: ksample(reg(model), settings, *conds, empty_latent(model), 1.0)) == plain
+    assert told(lambda: ksample(reg(model), settings, *conds, empty_latent(model), denoise=1.0)) == plain
     assert told(lambda: custom(guider(reg(model), *conds, CFG), model)) == plain

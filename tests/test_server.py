@@ -43,11 +43,16 @@ KSAMPLER = [
     "latent_image",
     "denoise",
 ]
+KSAMPLER_ADVANCED = [
+    *["model", "add_noise", "noise_seed", "steps", "cfg", "sampler_name", "scheduler"],
+    *["positive", "negative", "latent_image", "start_at_step", "end_at_step", "return_with_leftover_noise"],
+]
 INPUTS = {
     "REG_Guidance": ["model", *RECTIFICATION],
     "REG_Guider": ["model", "positive", "negative", "cfg", *RECTIFICATION],
     "REG_AutoGuider": ["model", "positive", "cfg", "weaken", "layers", *RECTIFICATION, "weak_model"],
     "REG_KSampler": [*KSAMPLER, *RECTIFICATION],
+    "REG_KSamplerAdvanced": [*KSAMPLER_ADVANCED, *RECTIFICATION],
     "REG_ApplySchedule": ["model", "schedule"],
     "REG_ScheduleConstant": ["cfg"],
     "REG_ScheduleLinear": ["start_cfg", "end_cfg"],
@@ -74,6 +79,7 @@ OUTPUTS = {
     "REG_Guider": ["GUIDER"],
     "REG_AutoGuider": ["GUIDER"],
     "REG_KSampler": ["LATENT"],
+    "REG_KSamplerAdvanced": ["LATENT"],
     "REG_ApplySchedule": ["MODEL"],
     "REG_Inspector": ["LATENT", "IMAGE", "STRING", "STRING"],
     "REG_PlaygroundConditioning": ["CONDITIONING", "CONDITIONING"],
@@ -164,6 +170,14 @@ def ordered_inputs(info: dict[str, Any]) -> list[str]:
     return [name for part in ("required", "optional") for name in info["input"].get(part, {})]
 
 
+def widget(info: dict[str, Any], name: str) -> tuple[Any, ...]:
+    """The options or the default and range of an input."""
+    kind, settings = info["input"]["required"][name]
+    if isinstance(kind, list) or kind == "COMBO":
+        return tuple(kind if isinstance(kind, list) else settings["options"])
+    return kind, settings["default"], settings["min"], settings["max"]
+
+
 @pytest.mark.parametrize("node_id", INPUTS)
 def test_inputs_and_outputs_keep_their_order(server: ComfyServer, node_id: str) -> None:
     info = server.get(f"/object_info/{node_id}")[node_id]
@@ -181,8 +195,13 @@ def test_every_input_and_output_says_what_it_is(server: ComfyServer, node_id: st
     assert info["description"]
 
 
-def test_ksampler_inputs_are_the_hosts(server: ComfyServer) -> None:
-    assert ordered_inputs(server.get("/object_info/KSampler")["KSampler"]) == KSAMPLER
+@pytest.mark.parametrize(("kind", "inputs"), {"KSampler": KSAMPLER, "KSamplerAdvanced": KSAMPLER_ADVANCED}.items())
+def test_ksampler_inputs_are_the_hosts(server: ComfyServer, kind: str, inputs: list[str]) -> None:
+    host, own = (server.get(f"/object_info/{name}")[name] for name in (kind, f"REG_{kind}"))
+    assert ordered_inputs(host) == inputs
+    for name in ("add_noise", "return_with_leftover_noise", "start_at_step", "end_at_step"):
+        if name in inputs:
+            assert widget(own, name) == widget(host, name)
 
 
 def test_the_pack_adds_no_other_node(server: ComfyServer) -> None:
@@ -209,6 +228,21 @@ def test_every_route_draws_the_same_image(server: ComfyServer) -> None:
         assert np.array_equal(other, drawn[0])
     # On this model the factor is well below 1, so plain CFG at the same weight has the larger contrast.
     assert drawn[4].std() > drawn[0].std()
+
+
+@pytest.mark.parametrize(("leftover", "add_noise"), [("enable", "disable"), ("disable", "enable")])
+def test_part_of_the_steps_is_sampled_as_by_the_host(server: ComfyServer, leftover: str, add_noise: str) -> None:
+    """Two samplers in a row: the first leaves its noise to the second, or the second adds its own."""
+    first = {"add_noise": "enable", "start_at_step": 0, "end_at_step": 2, "return_with_leftover_noise": leftover}
+    second = {"add_noise": add_noise, "start_at_step": 2, "end_at_step": 9, "return_with_leftover_noise": "disable"}
+    prompt = playground()
+    for kind, model, own in (("KSamplerAdvanced", "reg", {}), ("REG_KSamplerAdvanced", "model", REG)):
+        shared = {"noise_seed": 1, "model": [model, 0], "positive": ["digits", 0], "negative": ["digits", 1]}
+        shared |= {**SAMPLING, **own}
+        prompt[f"{kind} begins"] = node(kind, **shared, **first, latent_image=["latent", 0])
+        prompt[kind] = node(kind, **shared, **second, latent_image=[f"{kind} begins", 0])
+    stock_images, own_images = images(server, prompt, "KSamplerAdvanced", "REG_KSamplerAdvanced")
+    assert np.array_equal(stock_images, own_images)
 
 
 @pytest.mark.parametrize("route", ["REG_Guidance", "REG_KSampler"])

@@ -231,14 +231,15 @@ def ksample(
     positive: Any,
     negative: Any,
     latent_image: dict[str, Any],
-    denoise: float,
+    **part: Any,
 ) -> dict[str, Any]:
     """A LATENT sampled exactly as the host's KSampler does, with its previews, progress, interrupt, and its trace.
 
-    ``settings`` are seed, steps, cfg, sampler name and scheduler; raises ValueError for conditioning without entries.
+    ``settings`` are seed, steps, cfg, sampler name and scheduler; ``part`` says which steps, in the host's words.
+    Raises ValueError for conditioning without entries.
     """
     check_conditioning(positive, negative)
     sampled = nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
-        model, *settings, positive, negative, latent_image, denoise=denoise
+        model, *settings, positive, negative, latent_image, **part
     )[0]
     return {**sampled, TRACES: traces(model)}
