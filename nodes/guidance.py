@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..reg_core.schedule import Schedule
 from .host.sampling import Model, ScheduledWeight
-from .inputs import KNOWS_ITS_ID, GuidanceScheduleType, RectifiedNode, rectification_inputs
+from .inputs import GuidanceScheduleType, RectifiedNode, knows_its_id, rectification_inputs
 
 
 class RectifiedGuidance(RectifiedNode):
@@ -26,7 +26,7 @@ class RectifiedGuidance(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Model.Output(tooltip="The model with REG: plug it into any sampler or guider.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod
@@ -50,7 +50,7 @@ class ApplySchedule(io.ComfyNode):
                 ),
             ],
             outputs=[io.Model.Output(tooltip="The model with the schedule: plug it into any sampler or guider.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod

@@ -10,7 +10,7 @@ from .host.autoguidance import AutoGuider
 from .host.sampling import Model, guider
 from .host.second_model import SecondModel
 from .host.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
-from .inputs import KNOWS_ITS_ID, RectifiedNode, cfg_input, rectification_inputs
+from .inputs import RectifiedNode, cfg_input, knows_its_id, rectification_inputs
 
 
 class RectifiedGuider(RectifiedNode):
@@ -30,7 +30,7 @@ class RectifiedGuider(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod
@@ -53,6 +53,7 @@ class RectifiedAutoGuider(RectifiedNode):
                 io.Conditioning.Input("positive", tooltip="What the image should show; the weak version sees it, too."),
                 cfg_input(
                     default=2.0,
+                    step=0.05,
                     tooltip="Weight against the weak version; 1 does not use it. 1.5 to 3 is usual, 1.1 to 1.5 where "
                     "the weak version is very weak.",
                 ),
@@ -77,7 +78,7 @@ class RectifiedAutoGuider(RectifiedNode):
                 ),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod

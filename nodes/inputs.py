@@ -15,17 +15,19 @@ from .host.sampling import Guidance, Model, ScheduledWeight
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
 
-KNOWS_ITS_ID: dict[str, Any] = {"hidden": [io.Hidden.unique_id], "not_idempotent": True}
-"""For the schema of nodes whose result names its node: without the latter the host also gives it to their twins."""
+
+def knows_its_id() -> dict[str, Any]:
+    """For the schema of a node whose result names the node: otherwise the host gives that result to its twins, too."""
+    return {"hidden": [io.Hidden.unique_id], "not_idempotent": True}
 
 
-def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "") -> io.Float.Input:
+def cfg_input(input_id: str = "cfg", default: float = 5.0, tooltip: str = "", step: float = 0.1) -> io.Float.Input:
     return io.Float.Input(
         input_id,
         default=default,
         min=0.0,
         max=100.0,
-        step=0.1,
+        step=step,
         round=0.01,
         tooltip=tooltip or "Guidance weight, as in the KSampler. 1 is no guidance; 3 to 8 is usual.",
     )

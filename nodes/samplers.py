@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.sampling import Model, ksample
-from .inputs import KNOWS_ITS_ID, RectifiedNode, denoise_input, rectification_inputs, sampler_inputs, step_inputs
+from .inputs import RectifiedNode, denoise_input, knows_its_id, rectification_inputs, sampler_inputs, step_inputs
 
 ENABLE, DISABLE = "enable", "disable"
 
@@ -41,7 +41,7 @@ class RectifiedKSampler(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Latent.Output(tooltip="The denoised latent.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod
@@ -94,7 +94,7 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
                 *rectification_inputs(),
             ],
             outputs=[io.Latent.Output(tooltip="The latent after the last of these steps.")],
-            **KNOWS_ITS_ID,
+            **knows_its_id(),
         )
 
     @classmethod
