@@ -30,7 +30,8 @@ CHART = """(id) => {
   const count = (part, css) => root.querySelectorAll(`.${part} ${css}`).length
   return {
     dots: count("factor", "circle.dot"), hollow: count("factor", "circle.hollow"), shades: count("factor", ".shade"),
-    bars: count("lower", ".bar"), sentence: root.querySelector("p").textContent,
+    bars: count("lower", ".bar"), plots: [...root.querySelectorAll("rect.plot")].map((plot) => plot.getAttribute("x")),
+    sentence: root.querySelector("p").textContent,
   }
 }"""
 # The mean line of an inspector, read back through its own axes: [[percent, factor], ...].
@@ -162,6 +163,7 @@ def test_chart_shows_the_numbers_of_the_result(page: Page) -> None:
     chart = result(page, "16", len(means))
     assert chart["sentence"] == trace["sentence"]
     assert chart["shades"] == 20 - len(means)
+    assert len(chart["plots"]) == 2 and len(set(chart["plots"])) == 1  # a step stands above itself
     drawn = page.evaluate(MEANS, "16")
     assert [x for x, _ in drawn] == pytest.approx(list(means), abs=0.003)
     assert [y for _, y in drawn] == pytest.approx(list(means.values()), abs=0.02)

@@ -57,10 +57,14 @@ const percent = (x) => `${readable(100 * x)} %`
 export class Chart {
   /**
    * @param {Element | ShadowRoot} root the <svg> is appended to it and takes the width that it has there
-   * @param {{x?: Range, y?: Range, height?: number, top?: number, xLabel?: string, yLabel?: string, label?: string}}
-   *   options label is what a screen reader says; height and the space above the plot are in CSS pixels
+   * @param {{x?: Range, y?: Range, height?: number, top?: number, digits?: number, xLabel?: string, yLabel?: string,
+   *   label?: string}} options label is what a screen reader says; height and the space above the plot are in CSS
+   *   pixels; digits is how many characters the numbers at the left have room for, at least
    */
-  constructor(root, { x = [0, 1], y = [0, 8], height = 130, top = TOP, xLabel = "", yLabel = "", label = "" } = {}) {
+  constructor(
+    root,
+    { x = [0, 1], y = [0, 8], height = 130, top = TOP, digits = 2, xLabel = "", yLabel = "", label = "" } = {},
+  ) {
     this.svg = shape("svg", { class: "chart", role: "img", height })
     this.svg.style.height = `${height}px`
     this.describe(label)
@@ -74,6 +78,7 @@ export class Chart {
     this.labels = { x: xLabel, y: yLabel }
     this.height = height
     this.top = top
+    this.digits = digits
     this.width = 0
     this.marks = []
     this.frame = 0
@@ -244,7 +249,7 @@ export class Chart {
   }
 
   edges() {
-    const digits = Math.max(...this.ticks.map((tick) => readable(tick).length), 2)
+    const digits = Math.max(...this.ticks.map((tick) => readable(tick).length), this.digits)
     const foot = this.height - TICK_ROW - (this.labels.x ? LABEL_ROW : 0)
     return { left: 10 + DIGIT * digits, right: this.width - RIGHT, top: this.top, foot }
   }

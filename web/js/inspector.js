@@ -84,8 +84,9 @@ class InspectorView {
         <div role="tablist" aria-label="Lower chart"></div><span class="legend"></span></div></div>
       <p role="status" data-capture-wheel="true"></p>`
     this.sentence = card.querySelector("p")
-    this.factor = new Chart(card.querySelector(".factor"), { yLabel: "Factor (1 is CFG)", height: CHART, y: [0, 1] })
-    this.lower = new Chart(card.querySelector(".lower"), { height: CHART, y: [0, 8] })
+    const shared = { height: CHART, digits: 4 } // the same room for numbers, so that a step stands above itself
+    this.factor = new Chart(card.querySelector(".factor"), { ...shared, yLabel: "Factor (1 is CFG)", y: [0, 1] })
+    this.lower = new Chart(card.querySelector(".lower"), { ...shared, y: [0, 8] })
     this.legend = card.querySelector(".lower .legend")
     this.tabs = TABS.map((tab, index) => this.makeTab(tab, index))
     card.querySelector("[role=tablist]").append(...this.tabs)
