@@ -29,7 +29,7 @@ from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.gradient import differentiable_kernels
 from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.reg_core.refresh import SHARE
+from reg_pack.reg_core.refresh import products_by_noise
 from reg_pack.reg_core.schedule import Constant
 
 WEIGHT, ROUNDS, INTERVAL = 5.0, 3, 8
@@ -216,10 +216,10 @@ def print_cost(name: str) -> None:
     unguided = times["no guidance"][1]
     print("\n| 20 steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
     reverse, difference = times["reverse"][1], times["finite difference"][1]
-    for refresh, taken in (("every step", 20), ("every 2 steps", 10), ("by noise", round(SHARE * 20))):
+    for refresh, taken in (("every step", 20), ("every 2 steps", 10), ("by noise", products_by_noise(20))):
         cells = [f"{(taken * way + 20 - taken) / 20:.2f}" for way in (reverse, difference)]
         print(f"| {refresh} | " + " | ".join(cells) + " |")
-    taken = round(SHARE * INTERVAL)  # by noise, of the steps that are guided
+    taken = products_by_noise(INTERVAL)  # by noise, of the steps that are guided
     cells = [
         f"{(taken * way + INTERVAL - taken + (20 - INTERVAL) * unguided) / 20:.2f}" for way in (reverse, difference)
     ]

@@ -151,8 +151,8 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="How often the Jacobian is taken; in between the last one is carried along, which costs nothing. "
-            "by noise: at a third of the steps, where it changes most; keeps about 95 % of the effect. auto: by noise "
-            "with estimator auto, else every step.",
+            "by noise: at few of the steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the effect. "
+            "auto: by noise with estimator auto, else every step.",
         ),
         io.Combo.Input(
             "checkpointing",
