@@ -8,6 +8,7 @@ restated: both predictions in one batch under grad, weights that require grad, o
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -29,10 +30,11 @@ from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.gradient import differentiable_kernels
 from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.reg_core.refresh import products_by_noise
+from reg_pack.reg_core.refresh import BY_NOISE, Refresh, products_by_noise
 from reg_pack.reg_core.schedule import Constant
 
-WEIGHT, ROUNDS, INTERVAL = 5.0, 3, 8
+WEIGHT, ROUNDS = 5.0, 3
+STEPS, GUIDED = 20, range(4, 12)  # of a run, and those that an interval from 20 to 60 % guides
 DTYPE = torch.float16 if CUDA else torch.float32
 Model = Any
 
@@ -214,16 +216,26 @@ def print_cost(name: str) -> None:
         peak = (weights + peaks[way]) / (weights + peaks["CFG"])
         print(f"| {way} | {median * 1000:.0f} | {ratio:.2f} | {peaks[way] / 2**20:.0f} | {peak:.2f} |")
     unguided = times["no guidance"][1]
-    print("\n| 20 steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
-    reverse, difference = times["reverse"][1], times["finite difference"][1]
-    for refresh, taken in (("every step", 20), ("every 2 steps", 10), ("by noise", products_by_noise(20))):
-        cells = [f"{(taken * way + 20 - taken) / 20:.2f}" for way in (reverse, difference)]
+    print(f"\n| {STEPS} steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
+    ways = times["reverse"][1], times["finite difference"][1]
+    for refresh, taken in (
+        ("every step", STEPS),
+        ("every 2 steps", STEPS // 2),
+        ("by noise", products_by_noise(STEPS)),
+    ):
+        cells = [f"{(taken * way + STEPS - taken) / STEPS:.2f}" for way in ways]
         print(f"| {refresh} | " + " | ".join(cells) + " |")
-    taken = products_by_noise(INTERVAL)  # by noise, of the steps that are guided
-    cells = [
-        f"{(taken * way + INTERVAL - taken + (20 - INTERVAL) * unguided) / 20:.2f}" for way in (reverse, difference)
-    ]
-    print(f"| by noise, guidance at {INTERVAL} of the 20 steps | " + " | ".join(cells) + " |", flush=True)
+    guided, taken = len(GUIDED), products_by_noise_where_guided()
+    cells = [f"{(taken * way + guided - taken + (STEPS - guided) * unguided) / STEPS:.2f}" for way in ways]
+    print(f"| by noise, guidance at {guided} of the {STEPS} steps | " + " | ".join(cells) + " |", flush=True)
+
+
+def products_by_noise_where_guided() -> int:
+    """Products of a flow run whose other steps are at w = 1: they take none."""
+    noises = [math.inf, *((STEPS - step) / step for step in range(1, STEPS))]
+    refresh = Refresh(BY_NOISE, "row-sum")
+    refresh.plan(noises)
+    return sum(refresh.due(noises[step], (1,)) for step in GUIDED)
 
 
 def main() -> None:

@@ -31,6 +31,7 @@ from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Interval, Linear, 
 
 STEPS, CLASSES, SEEDS = 20, 10, 5
 PER_CLASS = 10  # images of each digit for each seed
+RANGES = ((0.0, 0.3), (0.0, 0.6), (0.2, 0.6), (0.3, 0.8), (0.5, 1.0))
 Model = Any
 
 
@@ -117,8 +118,6 @@ def main() -> None:
             | {f"SNR, spread {s:g}": (scheduled(model, SNR(w, s)), w) for s in (0.25, 0.5, 1.0, 2.0, 4.0)},
         )
 
-
-RANGES = ((0.0, 0.3), (0.0, 0.6), (0.2, 0.6), (0.3, 0.8), (0.5, 1.0))
 
 if __name__ == "__main__":
     main()

@@ -102,6 +102,7 @@ class Page:
 
     def open(self) -> None:
         """Open the user interface with an empty graph."""
+        self.errors.clear()
         self.server.post("/settings", self._settings)
         self.raw.goto(self.server.url)
         self.raw.wait_for_function(READY)
@@ -112,7 +113,6 @@ class Page:
         self.renderer = self._first_renderer
         self.evaluate(RENEW, self._settings)
         self.settle()
-        self.errors.clear()
 
     @property
     def _settings(self) -> dict[str, Any]:

@@ -179,6 +179,10 @@ def test_levels_are_evenly_spaced_in_log_noise_over_the_active_range(top: float,
     assert quotients == pytest.approx([(active[-1] / active[0]) ** (1 / len(levels))] * len(levels), rel=1e-12)
 
 
+def test_products_grow_with_the_square_root_of_the_steps() -> None:
+    assert [products_by_noise(steps) for steps in (1, 4, 20, 30, 50)] == [1, 3, 6, 8, 10]
+
+
 def test_levels_never_outnumber_the_steps_that_are_active() -> None:
     assert len(levels_by_noise([1000.0] * 18 + [5.0, 1.0])) == 2
 

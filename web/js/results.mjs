@@ -31,6 +31,8 @@ export async function runningWorkflow() {
 export function resultHooks(comfyClass, key, show) {
   /** @type {Map<string, object>} results by workflow and execution id */
   const known = new Map()
+  /** @type {WeakMap<object, string>} results as text, made once: it may be long */
+  const texts = new WeakMap()
   const asked = new Set()
   const workflows = new Map()
 
@@ -56,11 +58,16 @@ export function resultHooks(comfyClass, key, show) {
     }
   }
 
+  function textOf({ [key]: result }) {
+    if (!texts.has(result)) texts.set(result, JSON.stringify(result))
+    return texts.get(result)
+  }
+
   /** The host keeps a result also for the node of the same id on whatever workflow was open when it came. */
   function isElsewhere(node, output) {
     const id = executionId(node)
-    const text = JSON.stringify(output[key])
-    const owners = [...known].filter(([, other]) => JSON.stringify(other[key]) === text).map(([owner]) => owner)
+    const text = textOf(output)
+    const owners = [...known].filter(([, other]) => textOf(other) === text).map(([owner]) => owner)
     return id !== null && owners.length > 0 && !owners.some((owner) => owner === place(id) || owner.startsWith(NO_ID))
   }
 
