@@ -115,13 +115,13 @@ class _Call:
 
     block: Module
     inputs: tuple[tuple[Any, ...], dict[str, Any]]
-    random: _RandomState
+    random: RandomState
     saved: list[tuple[torch.Size, torch.dtype]] = field(default_factory=list)
     made: list[_Kept | _Fetched] = field(default_factory=list)
 
 
-class _RandomState:
-    """The state of the random generators that a block draws from: the CPU's and those of its inputs' devices."""
+class RandomState:
+    """The state of the global random generators of the CPU and of these devices, to draw the same numbers again."""
 
     def __init__(self, devices: set[torch.device]) -> None:
         self.devices = devices
@@ -236,7 +236,7 @@ class Activations:
         if len(self._blocks) > 1 or self._repeating is not None or not torch.is_grad_enabled():
             return None
         inputs = _mapped((args, kwargs), Tensor, lambda t: _Input(self._keep(t.detach()), t.requires_grad))
-        self._call = _Call(block, inputs, _RandomState(self._devices(args, kwargs)))
+        self._call = _Call(block, inputs, RandomState(self._devices(args, kwargs)))
         # A block may write into its input, whose content its second computation needs. The inputs are copied only where
         # they can change, so that what a block tells its caller through a shared dict still arrives.
         args = tuple(t.clone() if isinstance(t, Tensor) and t.requires_grad else t for t in args)
@@ -277,7 +277,7 @@ class Activations:
 
     def _repeat(self, call: _Call) -> None:
         self._repeating = call
-        before = _RandomState(call.random.devices)
+        before = RandomState(call.random.devices)
         call.random.set()
         try:
             with self._resumed(self), self._thrift.around(), saved_tensors_hooks(self._pack, self._unpack):

@@ -50,9 +50,9 @@ class Form:
     rectify: Callable[[Tensor, Tensor, float | None], Tensor]
     carry: Callable[[Sequence[Taken], Tensor, float], Tensor]
 
-    def direction(self, x: Tensor, unconditional: Tensor) -> Direction:
+    def direction(self, x: Tensor, unconditional: Callable[[], Tensor]) -> Direction:
         """The vector that the Jacobian is multiplied with, or the function of D_c that makes it."""
-        return (lambda denoised: denoised - unconditional) if self.needs_gap else torch.ones_like(x)
+        return (lambda denoised: denoised - unconditional()) if self.needs_gap else torch.ones_like(x)
 
 
 def _row_sum(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
@@ -122,6 +122,17 @@ class RectifiedPair(NamedTuple):
         """CFG on the pair: ``D_u' + w (D_c - D_u')``, which is D_reg; w broadcasts to ``[batch, ...]``."""
         return self.unconditional + (self.conditional - self.unconditional) * weight
 
+    def growth(self, unconditional: Tensor) -> float:
+        """How many times as large the guidance is as without REG, ``|D_c - D_u'| / |D_c - D_u|``, over the batch.
+
+        Not finite where the pair is not; 0 where there is no guidance.
+        """
+        sizes = [
+            torch.linalg.vector_norm((self.conditional - part).float()) for part in (self.unconditional, unconditional)
+        ]
+        after, before = torch.stack(sizes).tolist()
+        return after / before if before > 0 else after
+
 
 @dataclass(frozen=True)
 class Rectification:
@@ -162,20 +173,23 @@ class Rectification:
         self,
         denoiser: Denoiser,
         x: Tensor,
-        unconditional: Tensor,
+        unconditional: Tensor | Callable[[], Tensor],
         alpha: Tensor | float = 1.0,
         conditional: Tensor | None = None,
     ) -> RectifiedPair:
         """The rectified pair at ``x [batch, ...]``; ``denoiser`` is the conditional one, D_u and maybe D_c are known.
 
-        Cost: that of the estimator; none beyond the conditional prediction if strength is 0.
+        ``unconditional`` may be a function that gives D_u once the denoiser has been evaluated. Cost: that of the
+        estimator; none beyond the conditional prediction if strength is 0.
         """
+        given = (lambda: unconditional) if isinstance(unconditional, Tensor) else unconditional
         if self.strength == 0:
-            return RectifiedPair(denoiser(x.clone()) if conditional is None else conditional, unconditional, None)
+            conditional = denoiser(x.clone()) if conditional is None else conditional
+            return RectifiedPair(conditional, given(), None)
         estimator = ESTIMATORS[self.estimator] if isinstance(self.estimator, str) else self.estimator
-        direction = FORMS[self.form].direction(x, unconditional)
+        direction = FORMS[self.form].direction(x, given)
         conditional, product = estimator(denoiser, x, direction, alpha, conditional)
-        return self.rectified(conditional, unconditional, product)
+        return self.rectified(conditional, given(), product)
 
 
 def guide(

@@ -99,6 +99,10 @@ class Refresh:
         if noise > 0:  # without noise there is nothing to carry it from
             self._taken = [*(t for t in self._taken[-1:] if t.noise > SAME * noise), Taken(noise, gap, product)]
 
+    def forget(self) -> None:
+        """The last product turned out to be unusable: the next evaluation takes one anew, whatever the noise."""
+        self._taken, self._evaluations, self._waiting = [], 0, [math.inf, *(self._waiting or ())]
+
     def carried(self, noise: float, gap: Tensor) -> Tensor:
         """The product for this gap at this noise-to-signal ratio; before the first it is 0, its limit in pure noise."""
         if not self._taken or math.isinf(noise):

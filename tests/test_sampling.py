@@ -254,8 +254,8 @@ def test_nothing_is_left_behind_by_an_interrupt(model: Model, estimator: str) ->
 
     def stop(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
         output = apply_model(options["input"], options["timestep"], **options["c"])
-        if comfy.model_management.in_training:
-            in_pass.append(torch.is_grad_enabled() and not torch.is_inference_mode_enabled())
+        if comfy.model_management.in_training and torch.is_grad_enabled():  # the negative comes first, without one
+            in_pass.append(not torch.is_inference_mode_enabled())
             comfy.model_management.interrupt_current_processing()
         comfy.model_management.throw_exception_if_processing_interrupted()
         return output

@@ -19,11 +19,9 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_wit
 from torch import Tensor
 
 from .evaluation import Evaluation
-from .gradient import GRADIENT_FREE
+from .keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY
 from .notice import tell
-from .sampling import GUIDANCE_KEY, Model, check_conditioning
-
-AUTOGUIDANCE_KEY = "autoguidance"
+from .sampling import Model, check_conditioning
 
 Cond = list[dict[str, Any]]
 
@@ -154,4 +152,4 @@ class AutoGuider(comfy.samplers.CFGGuider):
 
 def uncached(evaluation: Evaluation) -> Tensor:
     """The prediction for the one list of conds, never out of an output cache: that holds the one of the model."""
-    return evaluation.conditional(GRADIENT_FREE)(evaluation.x)
+    return evaluation.alone(0, evaluation.x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 import comfy.model_management
 from torch import Tensor
 
-from ...reg_core.activations import Thrift
+from ...reg_core.activations import RandomState, Thrift
 from ...reg_core.jacobian import (
     Estimator,
     difference_step,
@@ -24,14 +25,18 @@ from ...reg_core.jacobian import (
 from ...reg_core.rectification import FORMS, Rectification, RectifiedPair
 from ...reg_core.refresh import BY_NOISE, EVERY_STEP, Refresh
 from ...reg_core.table import lookup
+from .composition import Apart, Composition, Together
 from .evaluation import Evaluation
-from .gradient import GRADIENT_FREE, DecomposedKernels, differentiable_kernels, is_fused
+from .gradient import GRADIENT_FREE, DecomposedKernels, DifferentiableAttention, differentiable_kernels, is_fused
 from .memory import borrowing_layers, budget, doubtful, is_out_of_memory, repeated_blocks
+from .neighbours import PerDenoiser, reach_inside
 
 AUTO = "auto"
 CHECKPOINTING = {AUTO: None, "on": True, "off": False}
 MISTRUST = 0.25
 """Relative disagreement with a difference above which a gradient through doubtful weights is not believed."""
+IMPLAUSIBLE = 100.0
+"""Growth of the guidance above which a product is an error: a denoiser takes noise away, along any direction."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,12 @@ class Habits:
 
     in_place: bool = False
     decomposed: bool = False
+    plain_attention: bool = False
+
+    @property
+    def kernels(self) -> tuple[bool, bool]:
+        """Those of the habits by which a prediction comes from other kernels."""
+        return self.decomposed, self.plain_attention
 
 
 class Estimation:
@@ -81,7 +92,8 @@ class Estimation:
         automatic = BY_NOISE if method.estimator == AUTO else EVERY_STEP
         self.rectification = Rectification(method.strength, method.form, self.estimator)
         self.refresh = automatic if method.refresh == AUTO else method.refresh
-        self._refreshes: dict[tuple[int, ...], Refresh] = {}
+        self._refreshes = PerDenoiser[Refresh]()
+        self._couplings: dict[int, bool] = {}
         Refresh(self.refresh, method.form)
 
     @property
@@ -101,67 +113,119 @@ class Estimation:
 
         ``noises`` gives the noise-to-signal ratios of the run's steps that are to be rectified, where they are known.
         """
-        noise, refresh = evaluation.noise, self._refreshes.get(evaluation.window)
-        if refresh is None:
-            refresh = self._refreshes[evaluation.window] = Refresh(self.refresh, self.method.form)
-            refresh.plan(noises())
-        if not refresh.due(noise, evaluation.x.shape):
-            self.carried += 1
+        noise, refresh = evaluation.noise, self._refreshes.of(evaluation, lambda: self._planned(noises()))
+        taken = refresh.due(noise, evaluation.x.shape)
+        if taken:
+            unconditional, pair = self._taken(replace(evaluation, random=RandomState({evaluation.x.device})))
+        else:
             conditional, unconditional = evaluation.predictions()
             product = refresh.carried(noise, conditional - unconditional)
-            return unconditional, self.rectification.rectified(conditional, unconditional, product)
-        unconditional, pair = self._taken(evaluation)
-        if pair.product is not None and not bool(pair.product.isfinite().all()):
-            self.warn("the factor is not finite at some step: plain CFG there")
+            pair = self.rectification.rectified(conditional, unconditional, product)
+        refused = None if pair.product is None else self._refusal(unconditional, pair)
+        if refused is not None:
+            self.warn(f"{refused}: plain CFG there")
             pair = pair._replace(product=None)
-        if pair.product is not None:
+        if pair.product is None:
+            refresh.forget()
+        elif taken:
             self.taken += 1
             refresh.keep(noise, pair.conditional - unconditional, pair.product)
+        else:
+            self.carried += 1
         return unconditional, pair
+
+    def _planned(self, noises: Sequence[float]) -> Refresh:
+        refresh = Refresh(self.refresh, self.method.form)
+        refresh.plan(noises)
+        return refresh
+
+    def _refusal(self, unconditional: Tensor, pair: RectifiedPair) -> str | None:
+        """What is wrong with a product that must not be applied; None for one that may."""
+        growth = pair.growth(unconditional)
+        if not math.isfinite(growth):
+            return "the factor is not finite at some step"
+        if growth > IMPLAUSIBLE:
+            return (
+                f"the correction would make the guidance {growth:,.0f} times as large, which no model's gradient does"
+            )
+        return None
 
     def _taken(self, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
         if evaluation.cached:
             self.warn("the output cache on this model (EasyCache) is passed by at the steps that REG rectifies")
-        if self.estimator == "reverse" and len(evaluation.weight_hooks) > 1:
+        together = self._couplings.get(id(evaluation.model))
+        if together is None:
+            together = False if not reach_inside(evaluation) else None
+        conds = evaluation.conds if together else evaluation.conds[:1]
+        if self.estimator == "reverse" and len(evaluation.weight_hooks(conds)) > 1:
             self._give_up(
                 "the host swaps weights in the midst of this prediction (LoRA hooks that differ between prompts), "
                 "where a backward pass would be silently wrong"
             )
         if self.estimator == "forward" and evaluation.quantised_layers:
             self._give_up("the quantised layers of this model have no forward-mode derivative")
-        if self.estimator != GRADIENT_FREE:
-            unconditional = evaluation.unconditional()
-            pair = self._differentiated(evaluation, unconditional)
-            if pair is not None:
-                return unconditional, pair
-        return self._differenced(evaluation)
-
-    def _differentiated(self, evaluation: Evaluation, unconditional: Tensor) -> RectifiedPair | None:
+        kernels, composition = None, None
         while self.estimator != GRADIENT_FREE:
-            estimator: Estimator = forward
-            if self.estimator == "reverse":
-                estimator = partial(reverse, thrift=self._thrift(evaluation))
-            denoiser = evaluation.conditional(self.estimator, self.kernels)
-            try:
-                with differentiable_kernels():
-                    pair = self._rectified_by(estimator, denoiser, evaluation, unconditional)
-            except RuntimeError as error:  # no derivative, or no memory for it; a fault of the model itself comes again
-                self._learn(error)
-            else:
-                if self._plausible(evaluation, unconditional, pair):
-                    return pair
+            if composition is None or kernels != (self.habits.kernels, together):  # else D_u is known from a failed try
+                attention = DifferentiableAttention(self.estimator, self.habits.plain_attention)
+                kernels, composition = (self.habits.kernels, together), self._composed(evaluation, together, attention)
+            pair = self._attempt(evaluation, composition)
+            if pair is not None:
+                return composition.unconditional(), pair
             comfy.model_management.soft_empty_cache()  # here, where the error holds no tensors any more
-        return None
+            together = self._couplings.get(id(evaluation.model), together)
+        return self._differenced(evaluation, together)
+
+    def _composed(
+        self, evaluation: Evaluation, together: bool | None, attention: DifferentiableAttention | None = None
+    ) -> Composition:
+        around = self.kernels if attention is not None else nullcontext
+        if together:
+            return Together(evaluation, attention, around)
+        return Apart(evaluation, attention, around, beside=together is None)
+
+    def _attempt(self, evaluation: Evaluation, composition: Composition) -> RectifiedPair | None:
+        """One try of a gradient, with D_u from the same kernels; None where it failed and something was learnt."""
+        estimator: Estimator = forward
+        if self.estimator == "reverse":
+            estimator = partial(reverse, thrift=self._thrift(evaluation))
+        try:
+            with differentiable_kernels():
+                if isinstance(composition, Apart):
+                    composition.unconditional()  # first, where no graph takes memory yet
+                pair = self._rectified_by(estimator, composition, evaluation)
+                if composition.attention is not None and composition.attention.replaced:
+                    self.habits.plain_attention = True
+                    return None
+                if self._is_coupled(evaluation, composition, pair.conditional):
+                    return None
+                return pair if self._plausible(evaluation, composition, pair) else None
+        except RuntimeError as error:  # no derivative, or no memory for it; a fault of the model itself comes again
+            self._learn(error)
+            return None
+
+    def _is_coupled(self, evaluation: Evaluation, composition: Composition, conditional: Tensor) -> bool:
+        """Once a run and model: whether D_c alone is another than D_c in the batch, and all has to be done again."""
+        if not isinstance(composition, Apart):
+            return False
+        model = id(evaluation.model)
+        coupled = self._couplings[model] = self._couplings.get(model, False) or composition.coupled(conditional)
+        if coupled:
+            self.warn(
+                "a node on this model lets positive and negative act on each other inside the batch, so REG evaluates "
+                "both together: the gradient takes twice the time and memory"
+            )
+        return coupled
 
     def _rectified_by(
         self,
         estimator: Estimator,
-        denoiser: Callable[[Tensor], Tensor],
+        composition: Composition,
         evaluation: Evaluation,
-        unconditional: Tensor,
         conditional: Tensor | None = None,
     ) -> RectifiedPair:
         rectification = replace(self.rectification, estimator=estimator)
+        denoiser, unconditional = composition.conditional, composition.unconditional
         return rectification.pair(denoiser, evaluation.x, unconditional, evaluation.alpha, conditional)
 
     def kernels(self) -> AbstractContextManager[Any]:
@@ -199,17 +263,17 @@ class Estimation:
         self.estimator, self.reason = GRADIENT_FREE, reason
         self.warn(f"{reason}; '{GRADIENT_FREE}' finishes this run")
 
-    def _plausible(self, evaluation: Evaluation, unconditional: Tensor, pair: RectifiedPair) -> bool:
-        """Once a run, the first gradient through doubtful weights is compared with a difference along itself."""
+    def _plausible(self, evaluation: Evaluation, composition: Composition, pair: RectifiedPair) -> bool:
+        """Once a run, the first gradient through what is not the model's own is compared with a difference along it."""
         if self.believed or self.estimator != "reverse" or pair.product is None:
             return True
-        if not doubtful(evaluation):
+        if not (doubtful(evaluation) or reach_inside(evaluation)):
             self.believed = True
             return True
         difference = disagreement(
-            evaluation.conditional(GRADIENT_FREE),
+            composition.conditional,
             evaluation.x,
-            FORMS[self.method.form].direction(evaluation.x, unconditional),
+            FORMS[self.method.form].direction(evaluation.x, composition.unconditional),
             evaluation.alpha,
             pair.conditional,
             pair.product,
@@ -218,16 +282,30 @@ class Estimation:
         self.believed = difference < MISTRUST
         if not self.believed:
             self._give_up(
-                f"the gradient through the weights of this model, which are not its own, is wrong by {difference:.0%}"
+                "the gradient of this model, whose weights or attention another node provides, "
+                f"is wrong by {difference:.0%}"
             )
         return self.believed
 
-    def _differenced(self, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
-        conditional, unconditional = evaluation.both()
+    def _differenced(self, evaluation: Evaluation, together: bool | None) -> tuple[Tensor, RectifiedPair]:
+        composition = self._composed(evaluation, together)
         estimator = partial(finite_difference, step=difference_step(evaluation.eps))
-        denoiser = evaluation.conditional(GRADIENT_FREE)
-        pair = self._rectified_by(estimator, denoiser, evaluation, unconditional, conditional)
-        if pair.product is not None and not bool(pair.product.any()):
-            self.warn("the model gave a shifted input the same output (a node that caches outputs?): plain CFG there")
-            return unconditional, pair._replace(product=None)
-        return unconditional, pair
+        try:
+            conditional = composition.conditional(evaluation.x)
+            if self._is_coupled(evaluation, composition, conditional):
+                return self._differenced(evaluation, True)
+            pair = self._rectified_by(estimator, composition, evaluation, conditional)
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            if pair.product is not None and not bool(pair.product.any()):
+                self.warn(
+                    "the model gave a shifted input the same output (a node that caches outputs?): plain CFG there"
+                )
+                pair = pair._replace(product=None)
+            return composition.unconditional(), pair
+        comfy.model_management.soft_empty_cache()  # here, where the error holds no tensors any more
+        self.warn("there is not enough memory for one more evaluation of the model at some step: plain CFG there")
+        conditional, unconditional = evaluation.predictions()
+        return unconditional, RectifiedPair(conditional, unconditional, None)

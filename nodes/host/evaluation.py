@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,8 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .gradient import GRADIENT_FREE, differentiable_attention
+from ...reg_core.activations import RandomState
+from .gradient import MEMORIES, DifferentiableAttention
 from .noise_level import noise_to_signal, signal_scale
 
 # Wrappers that answer a repeated noise level from a cache: a shifted input would get the output of the unshifted one.
@@ -27,7 +27,10 @@ Cond = list[dict[str, Any]] | None
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The arguments of the host's calc_cond_batch: positive and negative conds, sample ``x [batch, ...]``, sigma."""
+    """The arguments of the host's calc_cond_batch: positive and negative conds, sample ``x [batch, ...]``, sigma.
+
+    With ``random`` every evaluation but ``predictions`` draws the same random numbers, as parts of one have to.
+    """
 
     executor: WrapperExecutor
     model: Any
@@ -35,6 +38,7 @@ class Evaluation:
     x: Tensor
     sigma: Tensor  # [batch]
     model_options: dict[str, Any]
+    random: RandomState | None = None
 
     @property
     def guided(self) -> bool:
@@ -49,12 +53,6 @@ class Evaluation:
     def noise(self) -> float:
         """Noise-to-signal ratio of the noisiest sample."""
         return noise_to_signal(self.model.model_sampling, float(self.sigma.max()))
-
-    @property
-    def window(self) -> tuple[int, ...]:
-        """Which frames of the whole these are, where the host samples in context windows."""
-        window = self.model_options.get("transformer_options", {}).get("context_window")
-        return () if window is None else tuple(window.index_list)
 
     @property
     def sampled_sigmas(self) -> list[float]:
@@ -74,10 +72,9 @@ class Evaluation:
         """Layers with quantised weights; they round their inputs, too, unless they multiply in full precision."""
         return [module for module in self.model.diffusion_model.modules() if getattr(module, "layout_type", None)]
 
-    @property
-    def weight_hooks(self) -> set[Any]:
-        """The groups of hooks (LoRA by prompt) of the positive conds; the host swaps weights between two of them."""
-        return {cond.get("hooks") for cond in self.conds[0] or ()}
+    def weight_hooks(self, conds: list[Cond]) -> set[Any]:
+        """The groups of hooks (LoRA by prompt) of these conds; the host swaps weights between two of them."""
+        return {cond.get("hooks") for part in conds for cond in part or ()}
 
     def predictions(self) -> list[Tensor]:
         """What the host would do without REG."""
@@ -89,48 +86,48 @@ class Evaluation:
         """An output cache of the host is on this model."""
         return bool(self._cache_wrappers())
 
-    def unconditional(self) -> Tensor:
-        """D_u alone; the negative keeps its place, by which attention patches of other packs know it."""
-        return self._uncached([None, self.conds[1]], self.x, self._options(None))[1]
+    def alone(self, place: int, x: Tensor, attention: DifferentiableAttention | None = None) -> Tensor:
+        """D_c (place 0) or D_u (place 1) at ``x`` alone, never out of a cache, with an attention of ours.
 
-    def both(self) -> list[Tensor]:
-        """D_c and D_u in one batch, as the host makes them, but never out of a cache."""
-        return self._uncached(self.conds, self.x, self._options(None))
+        The negative keeps its place, by which attention patches of other packs know it.
+        """
+        conds = [cond if place == index else None for index, cond in enumerate(self.conds[: place + 1])]
+        return self._uncached(conds, x, attention)[place]
 
-    def conditional(
-        self, estimator: str, around: Callable[[], AbstractContextManager[Any]] = nullcontext
-    ) -> Callable[[Tensor], Tensor]:
-        """The conditional denoiser ``x -> D_c`` for ``estimator`` to difference or differentiate, in a context."""
-        options = self._options(None if estimator == GRADIENT_FREE else estimator)
+    def both(self, x: Tensor, attention: DifferentiableAttention | None = None) -> list[Tensor]:
+        """D_c and D_u at ``x`` in one batch, as the host makes them, never out of a cache."""
+        return self._uncached(self.conds, x, attention)
 
-        def denoiser(x: Tensor) -> Tensor:
-            with around():
-                return self._uncached([self.conds[0]], x, options)[0]
-
-        return denoiser
-
-    def _uncached(self, conds: list[Cond], x: Tensor, options: dict[str, Any]) -> list[Tensor]:
+    def _uncached(self, conds: list[Cond], x: Tensor, attention: DifferentiableAttention | None) -> list[Tensor]:
         caches = [function for functions in self._cache_wrappers() for function in functions]
         wrappers = [w for w in self.executor.wrappers[self.executor.idx + 1 :] if w not in caches]
         executor = WrapperExecutor.new_executor(self.executor.original, wrappers)
         # A step of REG is several evaluations; the host itself looks only between steps.
         throw_exception_if_processing_interrupted()
-        return executor.execute(self.model, conds, x, self.sigma, options)
+        if self.random is not None:
+            self.random.set()
+        options = self._options(attention)
+        if attention is None:
+            return executor.execute(self.model, conds, x, self.sigma, options)
+        with attention.insisted(self.model.diffusion_model):
+            return executor.execute(self.model, conds, x, self.sigma, options)
 
     def _cache_wrappers(self) -> list[list[Callable[..., Any]]]:
         wrappers = self.model_options.get("transformer_options", {}).get("wrappers", {})
         return [keyed[key] for keyed in wrappers.values() for key in CACHE_KEYS if key in keyed]
 
-    def _options(self, derivative: str | None) -> dict[str, Any]:
+    def _options(self, attention: DifferentiableAttention | None) -> dict[str, Any]:
         """A copy of the run's options without output caches and multi-GPU workers (which run without gradients)."""
         transformer_options = dict(self.model_options.get("transformer_options", {}))
         transformer_options["wrappers"] = {
             kind: {key: functions for key, functions in keyed.items() if key not in CACHE_KEYS}
             for kind, keyed in transformer_options.get("wrappers", {}).items()
         }
-        if derivative is not None:
-            before = transformer_options.get("optimized_attention_override")
-            transformer_options["optimized_attention_override"] = differentiable_attention(derivative, before)
+        if attention is not None:
+            attention.install(transformer_options)
+            for key, (reader, off) in MEMORIES.items():
+                if hasattr(self.model.diffusion_model, reader):
+                    transformer_options[key] = off
         options = {**self.model_options, "transformer_options": transformer_options}
         options.pop("multigpu_clones", None)
         return options

@@ -7,31 +7,50 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
+import comfy.cli_args
 import comfy.model_management
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
+from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from torch import Tensor
 from torch._ops import OpOverload, OpOverloadPacket
 from torch.autograd.forward_ad import unpack_dual
+from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
 from ...reg_core.differentiation import TangentDropped
+from .keys import ATTENTION_KEY
 
 GRADIENT_FREE = "finite difference"
 """The estimator that needs nothing of this, and takes over where a derivative cannot be had."""
 
+# Process-wide switches of the host, each only where the host has it: no fused kernels without a derivative; no compiler
+# that records the allocations of a forward pass, with or without CUDA graphs, and replays their addresses.
+SWITCHES: tuple[tuple[Any, str], ...] = (
+    (comfy.model_management, "in_training"),
+    (comfy.cli_args.args, "disable_comfy_compiler"),
+    (comfy.cli_args.args, "disable_cuda_graphs"),
+)
+
+# Options under which a network keeps tensors from one evaluation to the next, what switches that off, and the attribute
+# of the networks that read them: Qwen-Image 2.1 keeps keys and values of its prefix, and a graph with them.
+MEMORIES: dict[str, tuple[str, Any]] = {"qwen_image21_cache": ("prefix_cache_enabled", {"device": "off"})}
+
+OVERRIDE = "optimized_attention_override"
+
 
 @contextmanager
 def differentiable_kernels() -> Iterator[None]:
-    """The host's models avoid fused kernels that have no derivative, or silently drop a tangent, inside this block."""
-    before = comfy.model_management.in_training
-    comfy.model_management.in_training = True
-    try:
+    """The host's models avoid what has no derivative, drops a tangent or replays addresses, inside this block."""
+    with ExitStack() as stack:
+        for owner, name in SWITCHES:
+            if hasattr(owner, name):
+                stack.callback(setattr, owner, name, getattr(owner, name))
+                setattr(owner, name, True)
         yield
-    finally:
-        comfy.model_management.in_training = before
 
 
 # Kernels of the host that compute what their plain counterparts compute. Not those that round (quantisation): their
@@ -60,19 +79,71 @@ def is_fused(error: RuntimeError) -> bool:
     return isinstance(error, TangentDropped) or "autograd formula" in str(error)
 
 
-def differentiable_attention(estimator: str, before: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
-    """An attention override that ``estimator`` can differentiate, chained with ``before``, that of another pack."""
-    # PyTorch's fused attention has a backward pass but, on most devices, no forward-mode derivative.
-    plain = attention_basic if estimator == "forward" else attention_pytorch
+@dataclass
+class DifferentiableAttention:
+    """An attention that ``estimator`` can differentiate, for every prediction of a step at which a product is taken.
 
-    def override(func: Callable[..., Tensor], q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if before is None:
-            return plain(q, *args, **kwargs)
-        output = before(plain, q, *args, **kwargs)
-        # A kernel of another pack may leave the graph (sage, flash): the derivative would be silently wrong.
-        return plain(q, *args, **kwargs) if _carries_derivative(q) and not _carries_derivative(output) else output
+    It is handed to an override of another pack as the kernel to use. Where that override leaves the graph all the same
+    (sage, flash, sparse attention), the derivative would be silently wrong: its output is not used and ``replaced`` is
+    set; with ``plain`` it is not asked at all, so that D_c and D_u come from the same kernel.
+    """
 
-    return override
+    estimator: str
+    plain: bool = False
+    replaced: bool = False
+
+    def chained(self, before: Callable[..., Tensor] | None) -> Callable[..., Tensor]:
+        """The attention override with which this takes the place of ``before``, that of another pack."""
+        if getattr(before, "attention", None) is self:
+            return before  # pyright: ignore[reportReturnType]
+        # PyTorch's fused attention has a backward pass but, on most devices, no forward-mode derivative.
+        kernel = attention_basic if self.estimator == "forward" else attention_pytorch
+
+        def override(func: Callable[..., Tensor], q: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+            if before is None or self.plain:
+                return kernel(q, *args, **kwargs)
+            output = before(kernel, q, *args, **kwargs)
+            if _carries_derivative(q) and not _carries_derivative(output):
+                self.replaced = True
+                return kernel(q, *args, **kwargs)
+            return output
+
+        override.attention = self  # pyright: ignore[reportFunctionMemberAccess]
+        return override
+
+    def install(self, transformer_options: dict[str, Any]) -> None:
+        """Take the place of the override in these options, which are the caller's own."""
+        transformer_options[OVERRIDE] = self.chained(transformer_options.get(OVERRIDE))
+
+    @contextmanager
+    def insisted(self, network: Module) -> Iterator[None]:
+        """Also against nodes that install their own override again in the midst of every evaluation."""
+
+        def enter(module: Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+            options = dict(kwargs.get("transformer_options") or {})
+            self.install(options)
+            kinds = options["wrappers"] = dict(options.get("wrappers", {}))
+            kinds[WrappersMP.DIFFUSION_MODEL] = dict(kinds.get(WrappersMP.DIFFUSION_MODEL, {}))
+            # Last, so inside all others.
+            add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, ATTENTION_KEY, self._innermost, options)
+            return args, {**kwargs, "transformer_options": options}
+
+        handle = network.register_forward_pre_hook(enter, with_kwargs=True)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _innermost(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+        found = [value for value in (*args, *kwargs.values()) if isinstance(value, dict) and OVERRIDE in value]
+        before = [options[OVERRIDE] for options in found]
+        for options in found:
+            self.install(options)
+        try:
+            return executor(*args, **kwargs)
+        finally:
+            for options, override in zip(found, before, strict=True):
+                options[OVERRIDE] = override
 
 
 def _carries_derivative(tensor: Tensor) -> bool:

@@ -41,7 +41,7 @@ def _borrows(layer: Any) -> bool:
 def _other_networks(evaluation: Evaluation) -> Iterator[Module]:
     """ControlNets, and models that patches of other packs bring along: they see the sample, too."""
     patchers = list(getattr(evaluation.model.current_patcher, "model_patches_models", list)())
-    for cond in evaluation.conds[0] or ():
+    for cond in (cond for part in evaluation.conds for cond in part or ()):
         if "control" in cond:
             patchers += cond["control"].get_models()
     return (patcher.model for patcher in patchers if isinstance(patcher.model, Module))

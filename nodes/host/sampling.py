@@ -26,6 +26,7 @@ from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNU
 from .estimation import Estimation, Habits, Method
 from .evaluation import Evaluation
 from .gradient import GRADIENT_FREE
+from .keys import GUIDANCE_KEY, SCHEDULE_KEY
 from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import send, tell, write_down
@@ -33,8 +34,6 @@ from .prompt import class_type, downstream, executing_node, upstream
 from .record import GuidanceRecord
 
 INSPECTOR, INSPECTED = "REG_Inspector", "samples"
-GUIDANCE_KEY = "rectified_gradient_guidance"
-SCHEDULE_KEY = "guidance_schedule"
 TRACES = "guidance_traces"
 """Where a LATENT carries the traces of the run that made it."""
 
@@ -46,6 +45,8 @@ class Run(NamedTuple):
 
     record: GuidanceRecord
     estimation: Estimation
+    inside: bool = False
+    """An evaluation is being rectified: another REG among the wrappers (two MODELs merged by a guider) leaves it be."""
 
 
 @dataclass(frozen=True)
@@ -85,10 +86,12 @@ class Guidance:
         return model
 
     def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
+        options = executor.class_obj.model_options  # the run's own copy
+        if GUIDANCE_KEY in options:  # of two MODELs that a guider has merged: the first one's REG counts
+            return executor(*args, **kwargs)
         sampler = executing_node()
         inspectors = downstream(sampler, INSPECTOR, INSPECTED) if sampler is not None else []
         run = self._run(inspectors)
-        options = executor.class_obj.model_options  # the run's own copy
         options[GUIDANCE_KEY] = run
         options["sampler_pre_cfg_function"] = [*options.get("sampler_pre_cfg_function", []), run.record.weigh]
         output = executor(*args, **kwargs)
@@ -111,10 +114,11 @@ class Guidance:
         sigma: Tensor,
         options: dict[str, Any],
     ) -> list[Tensor]:
-        evaluation = Evaluation(executor, model, conds, x, sigma, options)
-        if len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
+        run = options.get(GUIDANCE_KEY) or self._run()
+        evaluation = Evaluation(executor, model, conds, x, sigma, {**options, GUIDANCE_KEY: run._replace(inside=True)})
+        if run.inside or len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
             return evaluation.predictions()
-        record, estimation = options.get(GUIDANCE_KEY) or self._run()
+        record, estimation = run.record, run.estimation
         record.expect(evaluation)
         level = float(sigma.max())
         where = sampling_percent(model.model_sampling, level), level

@@ -14,8 +14,9 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .autoguidance import AUTOGUIDANCE_KEY, AutoGuider, Cond, uncached
+from .autoguidance import AutoGuider, Cond, uncached
 from .evaluation import Evaluation
+from .keys import AUTOGUIDANCE_KEY
 from .noise_level import signal_scale
 from .notice import tell
 from .sampling import Model

@@ -9,9 +9,8 @@ from typing import Any
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
-from .sampling import GUIDANCE_KEY, SCHEDULE_KEY, Model
-
-STOPWATCH_KEY = "reg_stopwatch"
+from .keys import GUIDANCE_KEY, SCHEDULE_KEY, STOPWATCH_KEY
+from .sampling import Model
 
 
 @dataclass
