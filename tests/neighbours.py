@@ -19,7 +19,7 @@ OVERRIDE = "optimized_attention_override"
 
 
 def couple_attention(model: Model, scale: float = 3.0) -> Model:
-    """Attention of the positive is pushed from that of the negative, where both share a batch (NAG of several packs)."""
+    """Attention of the positive is pushed from that of the negative where both share a batch (NAG of several packs)."""
 
     def couple(func: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
         output = func(*args, **kwargs)
@@ -82,7 +82,7 @@ def install_around_the_network(model: Model) -> Model:
 
 
 def forget_the_gradient(model: Model) -> Model:
-    """A part of the network runs under no_grad, as patches with that decorator do: its share of the gradient is lost."""
+    """A part of the network runs under no_grad, as patches with that decorator do: its gradient is lost."""
 
     def forget(executor: Callable[..., Tensor], x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         output = executor(x, *args, **kwargs)
