@@ -346,7 +346,8 @@ def test_outside_the_interval_there_is_no_unconditional_pass(flow: Model) -> Non
     sigmas = comfy.samplers.simple_scheduler(sampling, STEPS)[:-1].tolist()
     inside = sum(sampling.percent_to_sigma(0.6) <= sigma <= sampling.percent_to_sigma(0.3) for sigma in sigmas)
     assert 0 < inside < STEPS
-    assert sum(rows) == (STEPS - inside) + 3 * inside
+    # one more to see D_c beside D_u, since another node wraps the network
+    assert sum(rows) == (STEPS - inside) + 3 * inside + 1
 
 
 @pytest.mark.parametrize("estimator", ["reverse", "finite difference"])
@@ -454,7 +455,7 @@ def test_factor_that_is_never_usable_is_named(caplog: pytest.LogCaptureFixture) 
     guided.set_model_unet_function_wrapper(cache)
     with caplog.at_level(logging.INFO, "REG"):
         image = sample(guided)
-    assert torch.equal(image, sample(unet))
+    assert relative_error(image, sample(unet)) < 1e-5  # D_c alone and in the batch: float32 rounding
     assert "gave a shifted input the same output" in caplog.text
     assert "could not be used at any step" in caplog.text
 
@@ -486,7 +487,8 @@ def test_model_without_a_gradient_is_differenced_instead(
         lambda apply_model, o: fault(apply_model(o["input"], o["timestep"], **o["c"]), o["input"])
     )
     with caplog.at_level(logging.INFO, "REG"):
-        assert torch.equal(sample(guided), expected)
+        # one of the two predictions comes from the batch once: float32 rounding, which a difference amplifies
+        assert relative_error(sample(guided), expected) < 1e-3
     assert "'finite difference' finishes this run" in caplog.text
     assert comfy.model_management.in_training is False
 

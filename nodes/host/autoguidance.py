@@ -10,7 +10,8 @@ import logging
 import math
 import uuid
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import Any, Protocol
 
 import comfy.samplers
@@ -18,8 +19,11 @@ import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
+from ...reg_core.activations import RandomState
+from .composition import Apart
 from .evaluation import Evaluation
 from .keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY
+from .neighbours import reach_inside
 from .notice import tell
 from .sampling import Model, check_conditioning
 
@@ -66,6 +70,7 @@ class AutoGuider(comfy.samplers.CFGGuider):
         self.weak, self.node_id = weak, node_id
         self._ids: set[uuid.UUID] = set()
         self._told: set[str] = set()
+        self._looked = False
         self._prediction: Tensor | None = None
 
     def outer_sample(self, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -78,6 +83,7 @@ class AutoGuider(comfy.samplers.CFGGuider):
         add_wrapper_with_key(WrappersMP.SAMPLER_SAMPLE, AUTOGUIDANCE_KEY, self._sample, options, True)
         options["sampler_pre_cfg_function"] = [self._compare, *options.get("sampler_pre_cfg_function", [])]
         self._told.clear()
+        self._looked = False
         try:
             with self.weak.loaded(self, noise.shape):
                 return super().outer_sample(noise, *args, **kwargs)
@@ -120,6 +126,9 @@ class AutoGuider(comfy.samplers.CFGGuider):
         options: dict[str, Any],
     ) -> list[Tensor]:
         """Every place of ``conds`` that holds the weak ones is answered by the weak version."""
+        if not self._looked:
+            self._looked = True
+            self._look(Evaluation(executor, model, [self.conds["positive"]], x, sigma, options))
         weak = {place: cond for place, cond in enumerate(conds) if cond and cond[0]["uuid"] in self._ids}
         others = [None if place in weak else cond for place, cond in enumerate(conds)]
         outputs = [torch.zeros_like(x) for _ in conds]
@@ -129,6 +138,21 @@ class AutoGuider(comfy.samplers.CFGGuider):
             evaluation = Evaluation(executor, model, [cond], x, sigma, options)
             outputs[place] = self._prediction = self.weak.prediction(evaluation, lambda text: self._warn(text, options))
         return outputs
+
+    def _look(self, evaluation: Evaluation) -> None:
+        """Once a run, say so if another node works inside a batch that autoguidance does not make."""
+        negative = _blank(evaluation.conds[0] or [])
+        if not negative or not reach_inside(evaluation):
+            return
+        random = RandomState({evaluation.x.device})
+        shared = Apart(replace(evaluation, conds=[*evaluation.conds, negative], random=random), None, nullcontext, True)
+        if shared.coupled(shared.conditional(evaluation.x)):
+            text = (
+                "a node on this model (such as Normalized Attention Guidance) works inside the batch that positive and "
+                "negative share. Autoguidance has no negative, so that node has little or no effect here. Use REG "
+                "Guider with it."
+            )
+            self._warn(text, evaluation.model_options)
 
     def _compare(self, arguments: dict[str, Any]) -> list[Tensor]:
         """The host's pre-CFG hook, before those of others; the predictions pass unchanged."""
@@ -148,6 +172,17 @@ class AutoGuider(comfy.samplers.CFGGuider):
             options[GUIDANCE_KEY].record.warn(text)
         else:
             tell(text, self.node_id, logging.WARNING)
+
+
+def _blank(positive: Cond) -> Cond:
+    """Conds of an empty prompt of the same shape; none where the model has no prompt to empty."""
+    blank: Cond = []
+    for cond in positive:
+        prompt = cond.get("model_conds", {}).get("c_crossattn")
+        if prompt is not None:
+            empty = prompt._copy_with(torch.zeros_like(prompt.cond))
+            blank.append({**cond, "uuid": uuid.uuid4(), "model_conds": {**cond["model_conds"], "c_crossattn": empty}})
+    return blank
 
 
 def uncached(evaluation: Evaluation) -> Tensor:

@@ -35,8 +35,8 @@ AUTO = "auto"
 CHECKPOINTING = {AUTO: None, "on": True, "off": False}
 MISTRUST = 0.25
 """Relative disagreement with a difference above which a gradient through doubtful weights is not believed."""
-IMPLAUSIBLE = 100.0
-"""Growth of the guidance above which a product is an error: a denoiser takes noise away, along any direction."""
+IMPLAUSIBLE = 10.0
+"""Growth of the guidance above which a product is an error; at most 1.7 was measured (31 families, random weights)."""
 
 
 @dataclass(frozen=True)
