@@ -7,8 +7,12 @@ into a cache folder of the user, so that nothing is added to the repository. A s
 import argparse
 import os
 import sys
+from typing import NoReturn
 
 OLDEST_PYTHON = (3, 10)
+COMMANDS = ("demo", "test", "bench")
+DEMO_OPTIONS = ("--serve", "--port", "--output", "--help")
+USAGE = 2
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
 BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
@@ -26,15 +30,28 @@ def version_complaint(version: tuple) -> str:
     )
 
 
+def complain(text: str) -> int:
+    """Write what is wrong with the command line and return its exit code."""
+    sys.stderr.write(text + "\n")
+    return USAGE
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints end in what to do."""
+
+    def error(self, message: str) -> NoReturn:
+        sys.exit(complain(f"{message[:1].upper()}{message[1:]}.\n`python {self.prog} --help` says what it takes."))
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Describe the commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="run.py",
         description="Rectified Gradient Guidance (REG) for ComfyUI: see it work, or test it.",
         epilog="Downloads are kept in a cache folder of your user; set REG_HOME to choose another. "
         "Set COMFYUI_PATH to use a ComfyUI that you already have.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="{demo,test,bench}")
+    commands = parser.add_subparsers(dest="command", metavar="{" + ",".join(COMMANDS) + "}")
     demo = commands.add_parser("demo", help=DEMO_HELP, description=DEMO_HELP)
     demo.add_argument("--serve", action="store_true", help="then open ComfyUI with the workflow, until Ctrl-C")
     demo.add_argument("--port", type=int, help="port of the server on 127.0.0.1 (default: a free one)")
@@ -48,16 +65,28 @@ def build_parser() -> argparse.ArgumentParser:
 
 def dispatch(arguments: list) -> int:
     """Run the command that the arguments name and return its exit code."""
+    from bootstrap.errors import nearest
+
     parser = build_parser()
-    if arguments[:1] == ["test"] and not {"-h", "--help"} & set(arguments):
+    if not arguments:
+        parser.print_help()
+        return USAGE
+    name = arguments[0]
+    if name not in (*COMMANDS, "-h", "--help"):
+        # An option in the place of the command is one of the demo's.
+        meant = f"demo {name}" if name in DEMO_OPTIONS else nearest(name, COMMANDS)
+        advice = f"Did you mean `python run.py {meant}`?" if meant else "`python run.py --help` says what they do."
+        return complain(f"Expected one of the commands {', '.join(COMMANDS)}, but got '{name}'.\n{advice}")
+    if name == "test" and not {"-h", "--help"} & set(arguments):
         from bootstrap.commands import run_tests
 
         return run_tests(arguments[1:])
-    options = parser.parse_args(arguments)
-    if options.command is None:
-        parser.print_help()
-        return 2
-    if options.command == "bench":
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        meant = nearest(unknown[0], DEMO_OPTIONS) if name == "demo" else None
+        advice = f"Did you mean {meant}?" if meant else f"`python run.py {name} --help` says what it takes."
+        return complain(f"Expected only what `python run.py {name}` knows, but got '{unknown[0]}'.\n{advice}")
+    if name == "bench":
         from bootstrap.commands import run_benchmarks
 
         return run_benchmarks(options.name, options.models)
@@ -73,16 +102,9 @@ def main(arguments: list) -> int:
         sys.stderr.write(complaint + "\n")
         return 1
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from bootstrap.errors import BootstrapError
+    from bootstrap.errors import reported
 
-    try:
-        return dispatch(arguments)
-    except BootstrapError as error:
-        sys.stderr.write(f"\n{error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("\nStopped. Run the same command again to go on from here.\n")
-        return 130
+    return reported(lambda: dispatch(arguments), "Stopped. Run the same command again to go on from here.")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
 from .errors import BootstrapError
+from .locks import open_lock, try_lock, unlock, wait_lock
 
 FOLDER_NAME = "comfyui-reg"
 GIGABYTE = 1000**3
@@ -30,7 +30,14 @@ def cache_folder(environment: Mapping[str, str], platform: str, home: Path) -> P
 
 def open_cache() -> Path:
     """Create the cache folder of this user and return it; raises BootstrapError if it cannot be written."""
-    folder = cache_folder(os.environ, sys.platform, Path.home())
+    # Without a home folder expanduser leaves the ~, where Path.home() would raise.
+    home = Path(os.path.expanduser("~"))
+    folder = Path(os.path.abspath(cache_folder(os.environ, sys.platform, home)))
+    if "~" in folder.parts:
+        raise BootstrapError(
+            "Expected your user to have a home folder to keep the cache in, but it has none.\n"
+            "Set REG_HOME to a folder that you can write to, then run this again."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -54,61 +61,26 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
-def discard(folder: Path) -> None:
-    """Remove a folder and what is in it, if it is there; raises BootstrapError if something of it stays."""
-    shutil.rmtree(folder, ignore_errors=True)
-    if folder.exists():
+def discard(place: Path) -> None:
+    """Remove a file, or a folder and what is in it, if it is there; raises BootstrapError if something of it stays."""
+    if place.is_symlink() or place.is_file():
+        place.unlink()
+    shutil.rmtree(place, ignore_errors=True)
+    if os.path.lexists(place):
         raise BootstrapError(
-            f"Expected to remove the unfinished folder {folder}, but part of it is in use.\n"
+            f"Expected to remove {place}, but part of it is in use or belongs to another user.\n"
             "Close the programs that use it, or delete it by hand, then run this again."
         )
 
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Keep other runs out of the cache while it is being filled; the system lets go if this process dies."""
-    with open(folder / ".lock", "a+b") as handle:
-        if not _try_lock(handle):
-            print("Waiting for another run that is filling the cache ...", flush=True)
-            _wait_lock(handle)
+    """Keep other runs out of a folder while it is being filled; raises BootstrapError if it cannot be locked."""
+    with open_lock(folder / ".lock") as handle:
+        if not try_lock(handle):
+            print(f"Waiting for another run that is filling {folder} ...", flush=True)
+            wait_lock(handle)
         try:
             yield
         finally:
-            _unlock(handle)
-
-
-if sys.platform == "win32":
-    import msvcrt
-    import time
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        try:
-            handle.seek(0)
-            msvcrt.locking(handle.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-    def _wait_lock(handle: IO[bytes]) -> None:
-        while not _try_lock(handle):
-            time.sleep(1)
-
-    def _unlock(handle: IO[bytes]) -> None:
-        handle.seek(0)
-        msvcrt.locking(handle.fileno(), msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _try_lock(handle: IO[bytes]) -> bool:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-        return True
-
-    def _wait_lock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-
-    def _unlock(handle: IO[bytes]) -> None:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+            unlock(handle)

@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .archive import CURRENT, FLOOR
 from .browser import VARIABLE, provide_browser
 from .cache import exclusive, open_cache
 from .children import beside, hand_over
 from .environment import Environment, borrowed_torch
-from .errors import BootstrapError
-from .host import CURRENT, FLOOR, REPOSITORY, existing_host, fetch_host, host_version
+from .errors import BootstrapError, nearest
+from .host import REPOSITORY, existing_host, fetch_host, host_version, read_part
 from .installer import child_environment
+from .pack import load
 from .ports import claim_port
 
 BENCHMARKS = ("playground", "precision", "cost")
@@ -30,12 +32,23 @@ class Workplace:
     host: Path
     floor: Path | None
 
+    def program(self, name: str, arguments: Sequence[str]) -> list[str]:
+        """Name the command that runs a module or a script of the repository."""
+        return [str(self.python), "-m", "bootstrap", name, *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    """Return the environment variables for a program that runs elsewhere and finds the same cache."""
+    return {**child_environment(), "REG_HOME": str(open_cache())}
+
 
 def prepare(testing: bool) -> Workplace:
     """Fetch what is missing of the environment and the hosts; raises BootstrapError if something cannot be had."""
     root = open_cache()
     own = existing_host(os.environ, REPOSITORY)
-    source = (own / "requirements.txt").read_text("utf-8") if own else CURRENT.requirement
+    if own is not None:
+        require_floor(own)
+    source = read_part(own, "requirements.txt") if own else CURRENT.requirement
     environment = Environment(root, source, borrowed_torch())
     with exclusive(root):
         environment.create()
@@ -47,26 +60,54 @@ def prepare(testing: bool) -> Workplace:
     return Workplace(environment.python, host, floor)
 
 
+def require_floor(host: Path) -> None:
+    """Raise BootstrapError if a ComfyUI says no version, or one that this pack does not work with."""
+    try:
+        load("reg_root", REPOSITORY / "__init__.py").require_comfyui(host_version(host))
+    except ImportError as error:
+        raise BootstrapError(f"{error}\nIt is in {host}; or set COMFYUI_PATH to a newer one.") from error
+
+
+def require_output(output: Path) -> None:
+    """Raise BootstrapError if a picture cannot be written to a file, before any work is done for it."""
+    if output.is_dir():
+        raise BootstrapError(
+            f"Expected --output to name a file, but {output} is a folder.\n"
+            f"Name a file in it, e.g. --output {output / 'reg_demo.png'}."
+        )
+    if not output.parent.is_dir():
+        raise BootstrapError(
+            f"Expected --output to name a file in a folder that exists, but there is no folder {output.parent}.\n"
+            "Make that folder, or choose another file with --output."
+        )
+    if not os.access(output if output.exists() else output.parent, os.W_OK):
+        raise BootstrapError(f"Expected to write {output}, but you may not.\nChoose another file with --output.")
+
+
 def run_demo(serve: bool, port: int | None, output: str) -> int:
     """Run the demo and return its exit code; raises BootstrapError if it cannot be prepared."""
     if port is not None:
         claim_port(port)
+    require_output(Path(output))
     place = prepare(testing=False)
-    command = [str(place.python), "-m", "bootstrap.demo", "--host", str(place.host), "--output", output]
-    command += ["--serve"] if serve else []
-    command += ["--port", str(port)] if port is not None else []
-    return hand_over(command, REPOSITORY, child_environment())
+    arguments = ["--host", str(place.host), "--output", output]
+    arguments += ["--serve"] if serve else []
+    arguments += ["--port", str(port)] if port is not None else []
+    return hand_over(place.program("bootstrap.demo", arguments), REPOSITORY, own_environment())
 
 
 def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
     """Run one benchmark, or all, and return the first exit code that is not zero; raises BootstrapError."""
     folder = REPOSITORY / "benchmarks"
     if name is not None and name not in (*BENCHMARKS, RANGES):
-        raise BootstrapError(f"Expected one of the benchmarks {', '.join((*BENCHMARKS, RANGES))}, but got '{name}'.")
+        raise BootstrapError(
+            f"Expected one of the benchmarks {', '.join((*BENCHMARKS, RANGES))}, but got '{name}'.\n"
+            f"Run e.g. `python run.py bench {nearest(name, (*BENCHMARKS, RANGES)) or BENCHMARKS[0]}`."
+        )
     place = prepare(testing=name == RANGES)
-    environment = {**child_environment(), "COMFYUI_PATH": str(place.host)}
+    environment = {**own_environment(), "COMFYUI_PATH": str(place.host)}
     for script in BENCHMARKS if name is None else (name,):
-        code = hand_over([str(place.python), str(folder / f"{script}.py"), *arguments], REPOSITORY, environment)
+        code = hand_over(place.program(str(folder / f"{script}.py"), arguments), REPOSITORY, environment)
         if code:
             return code
     return 0

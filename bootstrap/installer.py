@@ -3,6 +3,8 @@
 import os
 import re
 import subprocess
+import sys
+import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,16 +12,25 @@ from .console import Progress
 from .errors import BootstrapError, last_lines
 
 TELLING = re.compile(r"\s*(Collecting|Downloading|Using cached|Building|Preparing|Installing|Getting)\b")
-NETWORK_SIGNS = (
-    "Failed to establish a new connection",
-    "NewConnectionError",
-    "NameResolutionError",
-    "Temporary failure in name resolution",
-    "ConnectTimeoutError",
-    "Read timed out",
-    "getaddrinfo failed",
-    "ProxyError",
+# The last lines of a pip that found no way to the index, in the words of pip 21 to 26 and of the systems below it.
+NETWORK_SIGNS = re.compile(
+    r"""connection\ (broken|aborted|refused|reset|timed\ out|error)
+      | (connect|read)\ ?timed?\ ?out | timeout\ ?error
+      | connection\ ?error | name\ ?resolution\ ?error | proxy\ ?error | ssl\ ?error | protocol\ ?error
+      | failed\ to\ (establish|connect|resolve) | cannot\ connect | tunnel\ connection\ failed
+      | temporary\ failure\ in\ name\ resolution | name\ or\ service\ not\ known | nodename\ nor\ servname
+      | getaddrinfo\ failed | network\ is\ unreachable | no\ route\ to\ host | certificate_verify_failed
+      | incomplete\ ?(read|download) | network\ connectivity | max\ retries\ exceeded | http\ error\ 5[0-9]{2}
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
+# A pip that was told to be brief, or not to try again, says no more than this of a missing connection.
+NOTHING_OFFERED = re.compile(r"\(from versions: none\)|\(from versions: \)")
+UNSUITED = re.compile(r"Could not find a version that satisfies|No matching distribution found")
+# What a pip before 25 takes a download for that broke off.
+INCOMPLETE = re.compile(r"BadZipFile|\.whl is invalid")
+CHECK = "check the network, the proxy and the settings of pip (`pip config list`)"
+TAIL = 25  # lines at the end of pip's output, among which it says why it gave up
 
 
 def child_environment() -> dict[str, str]:
@@ -84,10 +95,25 @@ class Installer:
 def advice(log: Path) -> str:
     """Say what to do about a failed pip, judged by its output."""
     output = log.read_text("utf-8", "replace")
+    tail = "\n".join(line for line in output.splitlines()[-TAIL:])
     if "DO NOT MATCH THE HASHES" in output:
         return "The download has another hash than the pinned one (below): do not use it; try again or report it."
-    if "No space left on device" in output:
+    if any(sign in output for sign in ("No space left on device", "not enough space on the disk")):
         return "The disk is full: free some space or set REG_HOME to a folder on another disk, then run this again."
-    if any(sign in output for sign in NETWORK_SIGNS):
-        return "The package index cannot be reached: check the network (or proxy), then run this again."
+    if NETWORK_SIGNS.search(tail):
+        return f"There is no connection to the package index: {CHECK}, then run this again."
+    if NOTHING_OFFERED.search(tail):
+        return (
+            f"There is no connection to the package index, or it has nothing for {here()}: {CHECK}, "
+            "then run this again; if they are in order, use another Python."
+        )
+    if INCOMPLETE.search(tail):
+        return "A download arrived incomplete: run this again."
+    if UNSUITED.search(tail):
+        return f"The package index has no such version for {here()}: run this again with another Python."
     return "Its last lines are below; when the cause is mended, run this again."
+
+
+def here() -> str:
+    """Name what packages have to suit: this Python and its platform."""
+    return f"Python {sys.version_info[0]}.{sys.version_info[1]} on {sysconfig.get_platform()}"

@@ -13,12 +13,13 @@ from types import ModuleType
 
 import pytest
 
+from bootstrap.archive import check_hash, file_hash
 from bootstrap.browser import find_browser, says_version, usual_places
 from bootstrap.cache import cache_folder, exclusive, require_space
 from bootstrap.commands import BENCHMARKS
 from bootstrap.environment import Environment
 from bootstrap.errors import BootstrapError, last_lines
-from bootstrap.host import check_hash, existing_host, file_hash, unpack_host
+from bootstrap.host import existing_host, unpack_host
 from bootstrap.installer import Installer
 from bootstrap.links import add_link, remove_link
 from bootstrap.pack import load

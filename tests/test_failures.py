@@ -1,0 +1,345 @@
+"""Expected failures of run.py are messages, never tracebacks, and come before anything is installed where they can."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from bootstrap.cache import discard, exclusive
+from bootstrap.commands import own_environment
+from bootstrap.errors import INTERRUPTED, BootstrapError, reported
+from bootstrap.installer import Installer, advice
+from bootstrap.locks import open_lock, try_lock
+from bootstrap.pack import load
+
+ROOT = Path(__file__).parents[1]
+HOST = {
+    "main.py": "",
+    "comfy/cli_args.py": "",
+    "comfyui_version.py": '__version__ = "0.30.0"\n',
+    "requirements.txt": "torch\n",
+}
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(ROOT / "run.py"), *arguments]
+
+
+def variables(cache: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name != "COMFYUI_PATH"}
+    return {**kept, "REG_HOME": str(cache), **more}
+
+
+def make_host(folder: Path, **changes: bytes) -> Path:
+    for name, text in HOST.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, "utf-8")
+    (folder / "comfyui_version.py").write_bytes(changes.get("version", HOST["comfyui_version.py"].encode()))
+    return folder
+
+
+def put_file_for_cache(root: Path) -> None:
+    (root / "cache").touch()
+
+
+def put_file_above_cache(root: Path) -> None:
+    (root / "cache").parent.mkdir(exist_ok=True)
+    (root / "cache").touch()
+
+
+def put_folder_for_lock(root: Path) -> None:
+    (root / "cache" / ".lock").mkdir(parents=True)
+
+
+def put_file_for_logs(root: Path) -> None:
+    (root / "cache").mkdir()
+    (root / "cache" / "logs").touch()
+
+
+def put_folder_for_log(root: Path) -> None:
+    (root / "cache" / "logs" / "venv.log").mkdir(parents=True)
+
+
+def host_without_version(root: Path) -> None:
+    make_host(root / "host", version=b"")
+
+
+def host_with_unreadable_version(root: Path) -> None:
+    make_host(root / "host", version=b"\xff\xfe")
+
+
+def host_with_folder_for_version(root: Path) -> None:
+    (make_host(root / "host") / "comfyui_version.py").unlink()
+    (root / "host" / "comfyui_version.py").mkdir()
+
+
+def host_with_unreadable_requirements(root: Path) -> None:
+    (make_host(root / "host") / "requirements.txt").write_bytes(b"\xff")
+
+
+def host_of_old(root: Path) -> None:
+    make_host(root / "host", version=b'__version__ = "v0.15.1"')
+
+
+def nothing(root: Path) -> None:
+    pass
+
+
+SITUATIONS: list[tuple[Callable[[Path], None], list[str], str]] = [
+    (put_file_for_cache, ["demo"], "Expected to write to the cache folder .*cache, but: .*Set REG_HOME"),
+    (put_folder_for_lock, ["demo"], "Expected to open the lock .*lock, but: .*remove it"),
+    (put_file_for_logs, ["demo"], "Expected to use .*logs, but: .*move it away"),
+    (put_folder_for_log, ["demo"], "Expected to use .*venv.log, but: .*(move it away|remove it)"),
+    (host_without_version, ["demo"], "Expected a version in .*comfyui_version.py, but it names none.*COMFYUI_PATH"),
+    (host_with_unreadable_version, ["test"], "Expected to read comfyui_version.py of .*, but: .*COMFYUI_PATH"),
+    (host_with_folder_for_version, ["bench"], "Expected a ComfyUI in .* no comfyui_version.py.*Set COMFYUI_PATH"),
+    (host_with_unreadable_requirements, ["demo"], "Expected to read requirements.txt of .*, but: .*COMFYUI_PATH"),
+    (host_of_old, ["demo"], "needs ComfyUI 0.16 or newer, this is v0.15.1. Update it.*set COMFYUI_PATH to a newer"),
+    (nothing, ["demo", "--output", "."], "Expected --output to name a file, but .* is a folder.*Name a file in it"),
+    (nothing, ["demo", "--output", "none/ü.png"], "no folder .*none.*Make that folder, or choose another"),
+    (nothing, ["demo", "--output", "none/" + "x" * 5000], "Expected .*, but: .*"),
+    (nothing, ["demo", "--port", "70000"], "Expected port 70000 .* to be free, but: .*--port"),
+    (nothing, ["bench", "cots"], "Expected one of the benchmarks .*, but got 'cots'.*run.py bench cost`"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arrange", "arguments", "message"), SITUATIONS, ids=lambda value: getattr(value, "__name__", None)
+)
+def test_failure_is_a_message_before_anything_is_installed(
+    arrange: Callable[[Path], None], arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    arrange(tmp_path)
+    more = {"COMFYUI_PATH": str(tmp_path / "host")} if (tmp_path / "host").exists() else {}
+    # A terminal of few letters, as Windows may have.
+    environment = variables(tmp_path / "cache", PYTHONIOENCODING="ascii", **more)
+    ended = subprocess.run(
+        command(*arguments), env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr + ended.stdout
+    flat = " ".join(ended.stderr.split())
+    assert re.search(message, flat), ended.stderr
+    assert not list(tmp_path.glob("cache/python-*/lib"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tests"], "one of the commands demo, test, bench, but got 'tests'.\nDid you mean `python run.py test`?"),
+        (["benchmark"], "but got 'benchmark'.\nDid you mean `python run.py bench`?"),
+        (["install"], "but got 'install'.\n`python run.py --help` says what they do."),
+        (["--serve"], "but got '--serve'.\nDid you mean `python run.py demo --serve`?"),
+        (["demo", "--sevre"], "what `python run.py demo` knows, but got '--sevre'.\nDid you mean --serve?"),
+        (["demo", "sheet.png"], "but got 'sheet.png'.\n`python run.py demo --help` says what it takes."),
+        (["demo", "--port", "http"], "invalid int value: 'http'.\n`python run.py demo --help` says what it takes."),
+        (["bench", "--all"], "but got '--all'.\n`python run.py bench --help` says what it takes."),
+    ],
+)  # fmt: skip
+def test_wrong_word_is_answered_with_the_right_one(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = load("reg_run", ROOT / "run.py")
+    try:
+        code = run.dispatch(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    assert code == 2
+    assert message in capsys.readouterr().err
+
+
+@contextmanager
+def stranger() -> Iterator[None]:
+    """Another user, where the tests run as one who may do everything."""
+    if os.name != "posix" or os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_lock_of_another_user_is_said(tmp_path: Path) -> None:
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".lock").chmod(0o400)
+    with stranger(), pytest.raises(BootstrapError, match="(?s)Expected to open the lock .*Permission denied.*REG_HOME"):
+        exclusive(tmp_path).__enter__()
+
+
+def test_disk_without_locks_is_said(tmp_path: Path) -> None:
+    """A handle that can be open but not locked stands for it."""
+    open_lock(tmp_path / "lock").close()
+    with (
+        os.fdopen(os.open(tmp_path / "lock", os.O_PATH), "rb") as handle,
+        pytest.raises(BootstrapError, match="(?s)Expected to lock .*, but: .*REG_HOME"),
+    ):
+        try_lock(handle)
+
+
+def test_lock_of_another_run_is_no_failure(tmp_path: Path) -> None:
+    with open_lock(tmp_path / "lock") as one, open_lock(tmp_path / "lock") as other:
+        assert try_lock(one)
+        assert not try_lock(other)
+
+
+def test_file_in_the_place_of_a_folder_is_discarded(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "kept", target_is_directory=True)
+    (tmp_path / "file").touch()
+    for name in ("file", "link", "nothing"):
+        discard(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "x.log"), "use x.log, but: No space left on device.\nFree"),
+        (PermissionError(errno.EACCES, "Permission denied", "x"), "to use x, but: Permission denied.\nIt may belong"),
+        (OSError(errno.EROFS, "Read-only file system", "x"), "to use x, but: Read-only file system.\nIt may belong"),
+        (IsADirectoryError(errno.EISDIR, "Is a directory", "x"), "to use x, but: Is a directory.\nA file is in"),
+        (OSError("cannot"), "but: cannot.\nMend that"),
+        (BootstrapError("Expected this."), "\nExpected this.\n"),
+    ],
+)  # fmt: skip
+def test_failure_of_the_system_says_what_to_do(
+    error: Exception, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail() -> int:
+        raise error
+
+    assert reported(fail, "Stopped.") == 1
+    assert message in capsys.readouterr().err
+
+
+def test_interrupted_wait_ends_in_a_word(tmp_path: Path) -> None:
+    with exclusive(tmp_path):
+        waiting = subprocess.Popen(
+            command("demo"), env=variables(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert waiting.stdout is not None
+        assert "Waiting for another run" in waiting.stdout.readline()
+        waiting.send_signal(signal.SIGINT)
+        _, told = waiting.communicate(timeout=60)
+    assert waiting.returncode == INTERRUPTED
+    assert told == "\nStopped. Run the same command again to go on from here.\n"
+
+
+def test_program_interrupted_while_it_is_imported_ends_in_a_word(tmp_path: Path) -> None:
+    (tmp_path / "program.py").write_text("print('in', flush=True)\nimport time\ntime.sleep(60)\n")
+    program = subprocess.Popen(
+        [sys.executable, "-m", "bootstrap", str(tmp_path / "program.py")],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline() == "in\n"
+    program.send_signal(signal.SIGINT)
+    assert program.communicate(timeout=60)[1] == "\nStopped.\n"
+    assert program.returncode == INTERRUPTED
+
+
+def test_reader_that_has_gone_is_nothing_to_talk_about(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with exclusive(tmp_path):
+        ended = subprocess.run(
+            command("demo"), env=variables(tmp_path), stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+        )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_cache_is_the_same_for_programs_that_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REG_HOME", "cache")
+    assert own_environment()["REG_HOME"] == str(tmp_path / "cache")
+
+
+def test_user_without_a_home_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REG_HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", "~")  # what is known of a user that the system does not list
+    with pytest.raises(BootstrapError, match="(?s)a home folder.*Set REG_HOME"):
+        own_environment()
+
+
+RETRY = "WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None)) after connection broken by "
+NONE = (
+    "ERROR: Could not find a version that satisfies the requirement torch==2.13.0 (from versions: none)\n"
+    "ERROR: No matching distribution found for torch==2.13.0\n"
+)
+POOL = "HTTPSConnectionPool(host='index.example', port=443): "
+SSL = "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1007)"
+# What pip 21.2 to 26.0 say, each on networks with these faults.
+OFFLINE = {
+    "name, Linux": "'NewConnectionError('Failed to establish a new connection: [Errno -3] Temporary failure in name "
+    "resolution')': /simple/torch/",
+    "name, Windows": "'NameResolutionError(\"Failed to resolve 'index.example' ([Errno 11001] getaddrinfo failed)\")'",
+    "no answer": f"'ConnectTimeoutError(<{POOL}>, 'Connection to index.example timed out. (connect timeout=15.0)')'",
+    "slow": f"'ReadTimeoutError(\"{POOL}Read timed out. (read timeout=15.0)\")': /simple/torch/",
+    "closed": "'ProtocolError('Connection aborted.', RemoteDisconnected('Remote end closed without response'))'",
+    "proxy": "'ProxyError('Cannot connect to proxy.', OSError('Tunnel connection failed: 407 Proxy Authentication "
+    "Required'))': /simple/torch/",
+}
+OFFLINE = {name: f"{RETRY}{text}\n{NONE}" for name, text in OFFLINE.items()} | {
+    "certificate": "Could not fetch URL https://index.example/simple/torch/: There was a problem confirming the ssl "
+    f"certificate: {POOL}Max retries exceeded with url: /simple/torch/ (Caused by "
+    f"SSLError(SSLCertVerificationError(1, '{SSL}'))) - skipping\n{NONE}",
+    "broke off": "× Download failed after 6 attempts because not enough bytes were received (3 bytes/100 kB)\n"
+    "╰─> URL: https://index.example/torch.whl\n\nnote: This is an issue with network connectivity, not pip.\n"
+    "hint: Use --resume-retries to configure resume attempt limit.\n",
+    "slow download": 'ERROR: Exception:\nTraceback (most recent call last):\n  File "response.py", line 438, in read\n'
+    f"pip._vendor.urllib3.exceptions.ReadTimeoutError: {POOL}Read timed out.\n",
+    "no way": f"ERROR: Could not install packages due to an OSError: {POOL}Max retries exceeded with url: /torch.whl "
+    "(Caused by NewConnectionError('Failed to establish a new connection: [Errno 101] Network is unreachable'))\n",
+    "server": "ERROR: HTTP error 503 while getting https://index.example/torch.whl\n",
+    "brief": NONE,
+}
+OTHERWISE = {
+    "no such version for Python .*another Python": NONE.replace("none", "2.14.0, 2.15.0"),
+    "arrived incomplete": "  Downloading torch.whl\nERROR: Wheel 'torch' located at /tmp/torch.whl is invalid.\n",
+    "last lines": f"{RETRY}'ReadTimeoutError()': /x/\n" + "Collecting more\n" * 30 + "error: no C compiler\n",
+    "disk is full": "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
+    "The disk is full": "OSError: [WinError 112] There is not enough space on the disk\n",
+}
+
+
+@pytest.mark.parametrize("output", OFFLINE.values(), ids=OFFLINE)
+def test_missing_network_is_one_message(output: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(output, "utf-8")
+    message = advice(tmp_path / "log")
+    assert message.startswith("There is no connection to the package index")
+    assert "check the network, the proxy and the settings of pip (`pip config list`), then run this again" in message
+
+
+@pytest.mark.parametrize(("message", "output"), OTHERWISE.items(), ids=OTHERWISE)
+def test_other_failure_of_pip_is_not_blamed_on_the_network(message: str, output: str, tmp_path: Path) -> None:
+    (tmp_path / "log").write_text(output, "utf-8")
+    assert "There is no connection" not in advice(tmp_path / "log")
+    assert re.search(message, advice(tmp_path / "log"))
+
+
+@pytest.mark.parametrize("retries", ["0", "1"])
+def test_pip_without_a_network_is_explained(retries: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real pip at an index that nobody serves."""
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/simple")
+    monkeypatch.setenv("PIP_RETRIES", retries)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    arguments = ["install", "--no-cache-dir", "--target", str(tmp_path / "target"), "reg-no-such-package==1"]
+    with pytest.raises(BootstrapError, match="There is no connection to the package index"):
+        Installer(Path(sys.executable), tmp_path).pip("Fetching", "what", arguments)
