@@ -5,7 +5,6 @@ import io
 import json
 import signal
 import sys
-import tempfile
 import time
 import webbrowser
 from collections.abc import Mapping
@@ -15,11 +14,12 @@ from urllib.parse import urlencode
 
 from PIL import Image
 
-from .cache import discard, open_cache
+from .cache import open_cache
 from .console import Progress
-from .errors import BootstrapError
+from .errors import BootstrapError, last_lines
 from .host import REPOSITORY, host_version
 from .prompts import Prompt
+from .runs import log_of, run_folder
 from .server import PACK_NAME, ComfyServer
 from .sheet import Strip, compose, save
 from .watch import Watch
@@ -83,20 +83,31 @@ def draw(server: ComfyServer, workflow: Mapping[str, Any], output: Path) -> None
     try:
         save(compose(strips, title, about), output, texts)
     except OSError as error:
-        raise BootstrapError(f"Expected to write {output}, but: {error}. Choose another file with --output.") from error
+        raise BootstrapError(
+            f"Expected to write {output}, but: {error}.\nChoose another file with --output."
+        ) from error
     print(f"\n{output}\n{WHAT_TO_SEE}", flush=True)
 
 
 def serve(server: ComfyServer) -> None:
-    """Open the user interface with the workflow and wait for Ctrl-C or the end of the server."""
+    """Open the user interface with the workflow until Ctrl-C; raises BootstrapError if the server ends before."""
     address = f"{server.url}/?{urlencode({'template': WORKFLOW_NAME, 'source': PACK_NAME})}"
     print(f"\nComfyUI runs at {address}", flush=True)
     print(f"That address opens the workflow; it is also in the template browser under {PACK_NAME}, and in the sheet:")
-    print(f"drop that PNG on the page. Output: {server.folder / 'output'}. Ctrl-C stops it.", flush=True)
+    print("drop that PNG on the page. Ctrl-C stops ComfyUI and removes what was made and set in it: save from the page")
+    print("what you want to keep.", flush=True)
     webbrowser.open(address)
-    if server.process is not None:
+    if server.process is None:
+        return
+    try:
         server.process.wait()
-        raise BootstrapError(f"Expected ComfyUI to run until Ctrl-C, but it has ended. See {server.log}.")
+    except KeyboardInterrupt:
+        print("\nStopped.", flush=True)
+        return
+    raise BootstrapError(
+        f"Expected ComfyUI to run until Ctrl-C, but it has ended. The last lines of its log:\n"
+        f"{last_lines(server.log)}\nThe whole log: {server.log}. Run this again to start another."
+    )
 
 
 def run(options: argparse.Namespace) -> None:
@@ -104,20 +115,20 @@ def run(options: argparse.Namespace) -> None:
     try:
         workflow = json.loads(WORKFLOW_FILE.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise BootstrapError(f"Expected the demo's workflow in {WORKFLOW_FILE}, but: {error}.") from error
-    root = open_cache()
-    # What the user makes and sets in the user interface is kept for the next time.
-    folder = root / "serve" if options.serve else Path(tempfile.mkdtemp(prefix="demo-", dir=root))
-    with ComfyServer(options.host, folder, port=options.port) as server:
+        raise BootstrapError(
+            f"Expected the demo's workflow in {WORKFLOW_FILE}, but: {error}.\nFetch this repository again."
+        ) from error
+    with (
+        run_folder(open_cache()) as folder,
+        ComfyServer(options.host, folder, port=options.port, log=log_of(folder)) as server,
+    ):
         draw(server, workflow, options.output)
         if options.serve:
             serve(server)
-    if not options.serve:
-        discard(folder)
 
 
-def main() -> int:
-    """Run the demo and turn every expected failure into a short message and exit code 1."""
+def main() -> None:
+    """Run the demo; raises BootstrapError for every expected failure."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
@@ -125,17 +136,8 @@ def main() -> int:
     parser.add_argument("--serve", action="store_true")
     # A termination has to pass through the clean-up like an interruption.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    options = parser.parse_args()
-    try:
-        run(options)
-    except BootstrapError as error:
-        print(f"\n{error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 0 if options.serve else 130
-    return 0
+    run(parser.parse_args())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

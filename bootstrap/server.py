@@ -11,13 +11,14 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from .console import Progress
 from .errors import BootstrapError, last_lines
-from .host import REPOSITORY
+from .host import REPOSITORY, read_part
 from .installer import child_environment
 from .links import add_link, remove_link
 from .ports import LOOPBACK, claim_port
@@ -56,6 +57,7 @@ class ComfyServer:
         arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
         timeout: float = 300.0,
+        log: Path | None = None,
     ) -> None:
         self.host = host
         self.folder = folder
@@ -66,7 +68,7 @@ class ComfyServer:
         self.arguments = list(arguments)
         self.environment = dict(environment or {})
         self.timeout = timeout
-        self.log = folder / "comfyui.log"
+        self.log = log or folder / "comfyui.log"
         self.process: subprocess.Popen[bytes] | None = None
         self._links: list[Path] = []
         # A proxy of the user's network has no way to this machine's loopback.
@@ -120,10 +122,12 @@ class ComfyServer:
             while time.monotonic() < deadline:
                 self._require_alive()
                 try:
-                    self.get("/system_stats")
-                    return
-                except (OSError, RequestError):
-                    time.sleep(0.25)
+                    # Another program may have taken the port since it was claimed; ours then ends and says so.
+                    if str(self.folder) in self.get("/system_stats")["system"]["argv"]:
+                        return
+                except (OSError, RequestError, HTTPException, ValueError, LookupError, TypeError):
+                    pass
+                time.sleep(0.25)
         raise BootstrapError(
             f"Expected ComfyUI to answer at {self.url} within {timeout:.0f} s, but it did not. Its last lines:\n"
             f"{last_lines(self.log)}\nThe whole log: {self.log}"
@@ -196,7 +200,7 @@ class ComfyServer:
             )
 
     def _flags(self) -> list[str]:
-        known = (self.host / "comfy" / "cli_args.py").read_text("utf-8")
+        known = read_part(self.host, "comfy/cli_args.py")
         if '"--base-directory"' not in known:
             raise BootstrapError(
                 f"Expected a ComfyUI that knows --base-directory in {self.host}, but this one is older.\n"

@@ -1,0 +1,71 @@
+"""The folders of runs: each run has one of its own, removed at its end; what a killed run left, a later one removes."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from .cache import exclusive
+from .errors import BootstrapError
+from .links import remove_link
+from .locks import open_lock, try_lock
+
+PREFIX = "run-"
+
+
+def log_of(folder: Path) -> Path:
+    """Name the file beside the folder of a run that is kept for reading when the run fails."""
+    return folder.with_suffix(".log")
+
+
+def lock_of(folder: Path) -> Path:
+    """Name the file beside the folder of a run that is locked as long as the run lives."""
+    return folder.with_suffix(".lock")
+
+
+@contextmanager
+def run_folder(root: Path) -> Iterator[Path]:
+    """A new folder in the cache for the time of the block; raises BootstrapError if it cannot be locked."""
+    runs = root / "runs"
+    runs.mkdir(exist_ok=True)
+    # Those who look for abandoned folders must never see one whose lock is not taken yet.
+    with exclusive(runs):
+        remove_abandoned(runs)
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=runs))
+        lock = open_lock(lock_of(folder))
+        try_lock(lock)
+    failed = False
+    try:
+        yield folder
+    except Exception:
+        failed = True
+        raise
+    finally:
+        remove_folder(folder)
+        lock.close()
+        lock_of(folder).unlink(missing_ok=True)
+        if not failed:
+            log_of(folder).unlink(missing_ok=True)
+
+
+def remove_abandoned(runs: Path) -> None:
+    """Remove what runs have left that are no longer alive, as far as it can be removed."""
+    for folder in {path.with_suffix("") for path in runs.glob(f"{PREFIX}*")}:
+        # What belongs to another user, or is still in use by a server that is about to end, waits for a later run.
+        with suppress(OSError, BootstrapError):
+            with open_lock(lock_of(folder)) as lock:
+                if not try_lock(lock):
+                    continue
+                remove_folder(folder)
+            log_of(folder).unlink(missing_ok=True)
+            if not folder.exists():
+                lock_of(folder).unlink()
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove the folder of a run as far as it can be, and never what is linked into it."""
+    with suppress(OSError):
+        for link in (folder / "custom_nodes").iterdir():
+            remove_link(link)
+    shutil.rmtree(folder, ignore_errors=True)
