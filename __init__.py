@@ -22,10 +22,10 @@ def other_copy() -> str | None:
     """The folder of another copy of this pack whose nodes the host has already, if there is one."""
     # Importing the root alone needs no host, so the host is asked only where it is loaded.
     node = getattr(sys.modules.get("nodes"), "NODE_CLASS_MAPPINGS", {}).get(FIRST_NODE)
-    root = sys.modules.get(node.__module__.partition(".")[0]) if node else None
-    if root is None or root.__name__ == __name__:
+    root = sys.modules.get(node.__module__.partition(".nodes.")[0]) if node else None
+    if root is None or root.__name__ == __name__ or not root.__file__:
         return None
-    return os.path.dirname(os.path.abspath(root.__file__ or ""))
+    return os.path.dirname(os.path.abspath(root.__file__))
 
 
 OTHER_COPY = other_copy()

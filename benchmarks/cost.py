@@ -240,6 +240,11 @@ def products_by_noise_where_guided() -> int:
 
 def main() -> None:
     comfy.utils.set_progress_bar_enabled(False)
+    for name in sys.argv[1:]:
+        if name not in MODELS:
+            sys.exit(
+                f"Expected one of the models {', '.join(MODELS)}, but got '{name}'.\nName one of these, or none for all."
+            )
     with torch.no_grad():  # not inference mode: the paper's way needs weights that can require grad
         for name in sys.argv[1:] or MODELS:
             print_cost(name)

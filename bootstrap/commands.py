@@ -17,7 +17,8 @@ from .installer import child_environment
 from .pack import load
 from .ports import claim_port
 
-BENCHMARKS = ("playground", "precision", "cost")
+COST = "cost"
+BENCHMARKS = ("playground", "precision", COST)
 RANGES = "ranges"  # only when it is named: it needs the real digits, which come with a test tool
 INTERRUPTED, NO_TESTS_COLLECTED = 2, 5  # exit codes of pytest
 # Before Python 3.11 there is no switch that keeps the current folder off the import path.
@@ -103,6 +104,10 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
         raise BootstrapError(
             f"Expected one of the benchmarks {', '.join((*BENCHMARKS, RANGES))}, but got '{name}'.\n"
             f"Run e.g. `python run.py bench {nearest(name, (*BENCHMARKS, RANGES)) or BENCHMARKS[0]}`."
+        )
+    if arguments and name != COST:
+        raise BootstrapError(
+            f"Expected nothing after `bench {name}`, but got '{arguments[0]}'.\nOnly `python run.py bench cost` takes names."
         )
     place = prepare(testing=name == RANGES)
     environment = {**own_environment(), "COMFYUI_PATH": str(place.host)}

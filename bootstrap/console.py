@@ -34,7 +34,8 @@ class Progress:
     ) -> None:
         self._over.set()
         self._ticker.join()
-        outcome = "failed" if self.failed or error is not None else "done"
+        stopped = isinstance(error, KeyboardInterrupt)
+        outcome = "stopped" if stopped else "failed" if self.failed or error is not None else "done"
         self._write(f"{self.label}: {outcome} in {self._elapsed()}", final=True)
 
     def update(self, detail: str) -> None:

@@ -49,7 +49,7 @@ def reported(action: Callable[[], int], stopped: str) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = action()
-        sys.stdout.flush()
+        print(end="", flush=True)
         return code
     except BootstrapError as error:
         print(f"\n{error}", file=sys.stderr)

@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
 
@@ -222,11 +224,29 @@ def test_link_is_removed_without_its_target(tmp_path: Path) -> None:
     assert (pack / "__init__.py").exists()
 
 
+class Foreign(BaseHTTPRequestHandler):
+    """A ComfyUI that someone else has started."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"system": {"argv": ["main.py"]}}).encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
 def test_host_that_fails_to_start_is_shown(tmp_path: Path) -> None:
+    """Where another ComfyUI answers at its port too: two runs may ask for one before either has opened it."""
     host = make_host(tmp_path / "host", {**HOST_FILES, "main.py": "raise SystemExit('no such device')\n"})
     server = ComfyServer(host, tmp_path / "run")
-    with pytest.raises(BootstrapError, match=r"(?s)Expected ComfyUI to run, but it ended with code 1.*no such device"):
-        server.__enter__()
+    with HTTPServer((LOOPBACK, server.port), Foreign) as foreign:
+        threading.Thread(target=foreign.serve_forever, daemon=True).start()
+        with pytest.raises(
+            BootstrapError, match=r"(?s)Expected ComfyUI to run, but it ended with code 1.*no such device"
+        ):
+            server.__enter__()
+        foreign.shutdown()
     assert server.process is None
     assert list((tmp_path / "run" / "custom_nodes").iterdir()) == []
 

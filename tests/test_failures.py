@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from bootstrap.cache import discard, exclusive
 from bootstrap.commands import own_environment
+from bootstrap.console import Progress
 from bootstrap.errors import INTERRUPTED, BootstrapError, reported
 from bootstrap.installer import Installer, advice
 from bootstrap.locks import open_lock, try_lock
@@ -108,6 +110,11 @@ SITUATIONS: list[tuple[Callable[[Path], None], list[str], str]] = [
     (nothing, ["demo", "--output", "none/ü.png"], "no folder .*none.*Make that folder, or choose another"),
     (nothing, ["demo", "--output", "none/" + "x" * 5000], "Expected .*, but: .*"),
     (nothing, ["demo", "--port", "70000"], "Expected port 70000 .* to be free, but: .*--port"),
+    (
+        nothing,
+        ["bench", "precision", "SDXL"],
+        "nothing after `bench precision`, but got 'SDXL'.*bench cost` takes names",
+    ),
     (nothing, ["bench", "cots"], "Expected one of the benchmarks .*, but got 'cots'.*run.py bench cost`"),
 ]
 
@@ -178,13 +185,11 @@ def test_lock_of_another_user_is_said(tmp_path: Path) -> None:
 
 
 def test_disk_without_locks_is_said(tmp_path: Path) -> None:
-    """A handle that can be open but not locked stands for it."""
-    open_lock(tmp_path / "lock").close()
-    with (
-        os.fdopen(os.open(tmp_path / "lock", os.O_PATH), "rb") as handle,
-        pytest.raises(BootstrapError, match="(?s)Expected to lock .*, but: .*REG_HOME"),
-    ):
-        try_lock(handle)
+    """A file that the system cannot lock, since it is closed, stands for it."""
+    with open_lock(tmp_path / "lock") as lock, open(os.dup(lock.fileno()), "rb", closefd=False) as handle:
+        os.close(handle.fileno())
+        with pytest.raises(BootstrapError, match="(?s)Expected to lock .*, but: .*REG_HOME"):
+            try_lock(handle)
 
 
 def test_lock_of_another_run_is_no_failure(tmp_path: Path) -> None:
@@ -262,6 +267,13 @@ def test_reader_that_has_gone_is_nothing_to_talk_about(tmp_path: Path) -> None:
         )
     os.close(writer)
     assert (ended.returncode, ended.stderr) == (1, "")
+
+
+def test_interrupted_step_has_not_failed() -> None:
+    told = io.StringIO()
+    with pytest.raises(KeyboardInterrupt), Progress("Starting", told):
+        raise KeyboardInterrupt
+    assert told.getvalue().splitlines()[-1] == "Starting: stopped in 0:00"
 
 
 def test_cache_is_the_same_for_programs_that_run_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
