@@ -242,9 +242,8 @@ def main() -> None:
     comfy.utils.set_progress_bar_enabled(False)
     for name in sys.argv[1:]:
         if name not in MODELS:
-            sys.exit(
-                f"Expected one of the models {', '.join(MODELS)}, but got '{name}'.\nName one of these, or none for all."
-            )
+            known = "; ".join(MODELS)
+            sys.exit(f"Expected one of the models {known}, but got '{name}'.\nName one of these, or none for all.")
     with torch.no_grad():  # not inference mode: the paper's way needs weights that can require grad
         for name in sys.argv[1:] or MODELS:
             print_cost(name)

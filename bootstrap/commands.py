@@ -107,7 +107,8 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
         )
     if arguments and name != COST:
         raise BootstrapError(
-            f"Expected nothing after `bench {name}`, but got '{arguments[0]}'.\nOnly `python run.py bench cost` takes names."
+            f"Expected nothing after `bench {name}`, but got '{arguments[0]}'.\n"
+            "Leave it out: only `python run.py bench cost` takes names."
         )
     place = prepare(testing=name == RANGES)
     environment = {**own_environment(), "COMFYUI_PATH": str(place.host)}

@@ -18,7 +18,7 @@ CLOSED = (
     "remove it or make it writable, or set REG_HOME to a folder of your own, then run this again."
 )
 MISPLACED = "A file is in the place of a folder, or a folder in the place of a file: move it away, then run this again."
-OTHERWISE = "Mend that, or set REG_HOME to another folder, then run this again."
+OTHERWISE = "Mend that, then run this again."
 ADVICE = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,
@@ -37,7 +37,7 @@ class BootstrapError(Exception):
 
 def explained(error: OSError) -> str:
     """Put a failure of the operating system into words: what was expected, what came, what to do."""
-    wanted = f"to use {error.filename}" if error.filename else "the disk and the system to do as asked"
+    wanted = f"to use {error.filename}" if error.filename else "to go on"
     return f"Expected {wanted}, but: {error.strerror or error}.\n{ADVICE.get(error.errno or 0, OTHERWISE)}"
 
 
