@@ -47,7 +47,7 @@ def evaluations(dtype: torch.dtype) -> dict[float, Evaluation]:
         levels = torch.full((BATCH,), sigma, device=device)
         pure = Evaluation(executor, patcher.model, sides, noise, levels, patcher.model_options)
         # A plausible noisy sample: what the model itself makes of noise, noised again.
-        sample = (1 - sigma) * pure.both()[0] + sigma * noise
+        sample = (1 - sigma) * pure.both(noise)[0] + sigma * noise
         result[sigma] = Evaluation(executor, patcher.model, sides, sample, levels, patcher.model_options)
     return result
 

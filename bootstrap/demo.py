@@ -19,7 +19,7 @@ from .console import Progress
 from .errors import BootstrapError, last_lines
 from .host import REPOSITORY, host_version
 from .prompts import Prompt
-from .runs import log_of, run_folder
+from .runs import SERVED, log_of, run_folder
 from .server import PACK_NAME, ComfyServer
 from .sheet import Strip, compose, save
 from .watch import Watch
@@ -94,8 +94,11 @@ def serve(server: ComfyServer) -> None:
     address = f"{server.url}/?{urlencode({'template': WORKFLOW_NAME, 'source': PACK_NAME})}"
     print(f"\nComfyUI runs at {address}", flush=True)
     print(f"That address opens the workflow; it is also in the template browser under {PACK_NAME}, and in the sheet:")
-    print("drop that PNG on the page. Ctrl-C stops ComfyUI and removes what was made and set in it: save from the page")
-    print("what you want to keep.", flush=True)
+    print(
+        "drop that PNG on the page. Ctrl-C stops ComfyUI; the images and workflows that you save in it are kept.",
+        flush=True,
+    )
+    (server.folder / SERVED).touch()
     webbrowser.open(address)
     if server.process is None:
         return

@@ -12,6 +12,10 @@ from .links import remove_link
 from .locks import open_lock, try_lock
 
 PREFIX = "run-"
+SERVED = "served"
+"""A file in the folder of a run from when on an artist works in it."""
+WORK = ("output", "user/default/workflows")
+"""Where ComfyUI keeps what an artist saves."""
 
 
 def log_of(folder: Path) -> Path:
@@ -42,6 +46,9 @@ def run_folder(root: Path) -> Iterator[Path]:
         failed = True
         raise
     finally:
+        kept = keep_work(folder)
+        if kept is not None:
+            print(f"What you made is kept in {kept}", flush=True)
         remove_folder(folder)
         lock.close()
         lock_of(folder).unlink(missing_ok=True)
@@ -57,10 +64,27 @@ def remove_abandoned(runs: Path) -> None:
             with open_lock(lock_of(folder)) as lock:
                 if not try_lock(lock):
                     continue
+                keep_work(folder)
                 remove_folder(folder)
             log_of(folder).unlink(missing_ok=True)
             if not folder.exists():
                 lock_of(folder).unlink()
+
+
+def keep_work(folder: Path) -> Path | None:
+    """Move the images and workflows that an artist has made in a served run out of it; None if there are none."""
+    mark = folder / SERVED
+    if not mark.is_file():
+        return None
+    began = mark.stat().st_mtime
+    found = [path for part in WORK for path in (folder / part).rglob("*") if path.is_file()]
+    made = [path for path in found if path.stat().st_mtime >= began]
+    kept = folder.parent.with_name("kept") / folder.name
+    for path in made:
+        target = kept / path.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    return kept if made else None
 
 
 def remove_folder(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,10 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
+from reg_pack.nodes.host.composition import Apart
 from reg_pack.nodes.host.estimation import Estimation, Method
 from reg_pack.nodes.host.evaluation import Evaluation
-from reg_pack.nodes.host.gradient import DecomposedKernels
+from reg_pack.nodes.host.gradient import DecomposedKernels, DifferentiableAttention
 from reg_pack.nodes.host.memory import repeated_blocks
 from reg_pack.reg_core.activations import KEEP_ALL
 from reg_pack.reg_core.jacobian import reverse
@@ -134,7 +135,11 @@ def test_reverse_equals_central_differences(name: str, form: str) -> None:
     with double():
         model = case(name)
         conditional, product = estimate(model, "reverse", warnings, form)
-        v = torch.ones_like(conditional) if form == "row-sum" else conditional - model.evaluation.both()[1]
+        v = (
+            torch.ones_like(conditional)
+            if form == "row-sum"
+            else conditional - model.evaluation.both(model.evaluation.x)[1]
+        )
         # rounding of 1e-16 over a step of 3e-4, on networks whose outputs are up to 1e3 times their inputs
         assert_exact(model, product, v, 1e-9)
         assert relative_error(conditional, model.conditional(model.evaluation.x)) < 1e-12
@@ -225,9 +230,9 @@ def test_a_reused_weight_buffer_is_fatal_without_fetching_again() -> None:
         model = case("SD3")
         _, expected = estimate(model, "reverse", [])
         stream_weights(model)
-        denoiser = model.evaluation.conditional("reverse")
+        alone = Apart(model.evaluation, DifferentiableAttention("reverse"), nullcontext)
         x = model.evaluation.x
-        _, kept = reverse(denoiser, x, torch.ones_like(x), model.evaluation.alpha, thrift=KEEP_ALL)
+        _, kept = reverse(alone.conditional, x, torch.ones_like(x), model.evaluation.alpha, thrift=KEEP_ALL)
         assert relative_error(kept, expected) > 0.1
 
 

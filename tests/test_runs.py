@@ -15,7 +15,7 @@ import pytest
 
 from bootstrap.errors import BootstrapError
 from bootstrap.prompts import Prompt
-from bootstrap.runs import log_of, run_folder
+from bootstrap.runs import SERVED, log_of, run_folder
 from bootstrap.server import PACK_NAME, ComfyServer
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +62,30 @@ def test_folder_of_a_killed_run_is_removed_by_the_next(tmp_path: Path) -> None:
         assert alive.poll() is None
     alive.communicate("\n", timeout=60)
     assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_an_artist_has_saved_is_kept(tmp_path: Path, killed: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what the demo itself has drawn before is not."""
+    with ExitStack() as stack:
+        process, folder = other_run(tmp_path) if killed else (None, stack.enter_context(run_folder(tmp_path)))
+        workflows = folder / "user" / "default" / "workflows"
+        workflows.mkdir(parents=True)
+        (folder / "output").mkdir(exist_ok=True)
+        (folder / "output" / "of the demo.png").touch()
+        os.utime(folder / "output" / "of the demo.png", (1, 1))
+        (folder / SERVED).touch()
+        (folder / "output" / "mine.png").write_text("image")
+        (workflows / "mine.json").write_text("workflow")
+        if process is not None:
+            process.kill()
+            process.wait()
+    with run_folder(tmp_path):
+        assert not folder.exists()
+    kept = tmp_path / "kept" / folder.name
+    found = {path.relative_to(kept).as_posix(): path.read_text() for path in kept.rglob("*") if path.is_file()}
+    assert found == {"output/mine.png": "image", "user/default/workflows/mine.json": "workflow"}
+    assert killed or str(kept) in capsys.readouterr().out
 
 
 def test_what_is_linked_into_the_folder_stays(tmp_path: Path) -> None:

@@ -291,6 +291,8 @@ class Estimation:
         composition = self._composed(evaluation, together)
         estimator = partial(finite_difference, step=difference_step(evaluation.eps))
         try:
+            if isinstance(composition, Apart):
+                composition.unconditional()  # first, so that both ends of the difference follow one another
             conditional = composition.conditional(evaluation.x)
             if self._is_coupled(evaluation, composition, conditional):
                 return self._differenced(evaluation, True)
