@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from comfy_api.latest import io
 
 from ..reg_core import ESTIMATORS, FORMS
+from ..reg_core.number import number, whole_number
+from ..reg_core.table import shown
 from .host.estimation import AUTO
 from .inputs import rectification_inputs, sampler_inputs
 from .schedules import ScheduleConstant, ScheduleCosine, ScheduleInterval, ScheduleLinear, ScheduleSNR
@@ -55,7 +57,7 @@ class TileSchedule:
         inputs: dict[str, Any] = {spec.id: spec.default for spec in schema.inputs}
         inputs |= {kind.weight: cfg} | dict(zip(kind.numbers, self.numbers, strict=False))
         for spec in schema.inputs:
-            _inside(spec, inputs[spec.id], f"{spec.id} of {self.name}")
+            inputs[spec.id] = number(inputs[spec.id], f"{spec.id} of {self.name}", spec.min, spec.max)
         kind.node.execute(**inputs)
         return schema.node_id, inputs
 
@@ -93,30 +95,30 @@ class Comparison(NamedTuple):
     tiles: list[Tile]
 
 
-def _inside(spec: Any, value: float, name: str) -> None:
-    if not spec.min <= value <= spec.max:
-        raise ValueError(f"REG: {name} must lie between {spec.min:g} and {spec.max:g}; got {value:g}")
-
-
-def _number(text: str, axis: str, convert: Callable[[str], Any] = float) -> Any:
+def _number(text: str, name: str, like: str, convert: Callable[[str], Any] = float) -> Any:
     try:
         return convert(text)
     except ValueError:
-        kind = "whole numbers such as 1, 2, 3" if convert is int else "numbers such as 3, 6, 9"
-        raise ValueError(f"REG: {axis} takes {kind}; got {text!r}") from None
+        kind = "whole numbers" if convert is int else "numbers"
+        raise ValueError(f"REG: {name} takes {kind} such as {like}; got {shown(text)}") from None
 
 
-def _numeric(axis: str, convert: Callable[[str], Any] = float) -> Callable[[str, Tile], Value]:
+def _numeric(axis: str) -> Callable[[str, Tile], Value]:
     (spec,) = (spec for spec in [*sampler_inputs(), *rectification_inputs()] if spec.id == axis)
 
     def read(text: str, base: Tile) -> Value:
-        value = _number(text, axis, convert)
-        if axis == "seed" and text.startswith("+"):
-            value += base.seed
-        _inside(spec, value, axis)
-        return Value(f"{axis} = {value}" if convert is int else f"{axis} = {value:g}", {axis: value})
+        value = number(_number(text, axis, "3, 6, 9"), axis, spec.min, spec.max)
+        return Value(f"{axis} = {value:g}", {axis: value})
 
     return read
+
+
+def read_seed(text: str, base: Tile) -> Value:
+    """A seed, or with a plus what is added to that of the node."""
+    (spec,) = (spec for spec in sampler_inputs() if spec.id == "seed")
+    seed = _number(text, "seed", "1, 2, 3", int) + (base.seed if text.startswith("+") else 0)
+    seed = whole_number(seed, "seed", spec.min, spec.max)
+    return Value(f"seed = {seed}", {"seed": seed})
 
 
 def _named(axis: str, names: Sequence[str]) -> Callable[[str, Tile], Value]:
@@ -124,7 +126,7 @@ def _named(axis: str, names: Sequence[str]) -> Callable[[str, Tile], Value]:
         for name in names:
             if text.casefold() == name.casefold():
                 return Value(name, {axis: name})
-        raise ValueError(f"REG: {axis} must be one of {', '.join(names)}; got {text!r}")
+        raise ValueError(f"REG: {axis} must be one of {', '.join(names)}; got {shown(text)}")
 
     return read
 
@@ -133,12 +135,12 @@ def _schedule(text: str, axis: str, legal: str, names: Sequence[str]) -> TileSch
     first, *rest = text.split()
     name = next((name for name in names if name.casefold() == first.casefold()), None)
     if name is None:
-        raise ValueError(f"REG: {axis} must be one of {legal}; got {text!r}")
-    numbers = tuple(_number(number, f"{axis} {name}") for number in rest)
+        raise ValueError(f"REG: {axis} must be one of {legal}; got {shown(text)}")
     least, most = (SCHEDULES[name].least, len(SCHEDULES[name].numbers)) if name in SCHEDULES else (0, 0)
-    if not least <= len(numbers) <= most:
+    if not least <= len(rest) <= most:
         count = f"{least} to {most}" if least < most else f"{most or 'no'}"
-        raise ValueError(f"REG: {axis} {name} takes {count} numbers, as in {legal}; got {text!r}")
+        raise ValueError(f"REG: {axis} {name} takes {count} numbers, as in {legal}; got {shown(text)}")
+    numbers = tuple(_number(number, f"{axis} {name}", "0.5") for number in rest)
     schedule = TileSchedule(name, numbers)
     if name in SCHEDULES:
         schedule.node(1.0)  # raises for numbers that its node would refuse
@@ -168,22 +170,23 @@ AXES: dict[str, Callable[[str, Tile], Value] | None] = {
     "form": _named("form", list(FORMS)),
     "estimator": _named("estimator", [AUTO, *ESTIMATORS]),
     "schedule": read_schedule,
-    "seed": _numeric("seed", int),
+    "seed": read_seed,
 }
 
 
 def read_values(axis: str, text: str, base: Tile) -> list[Value]:
     """The values of one axis; raises ValueError that names the legal ones."""
-    if axis not in AXES:
-        raise ValueError(f"REG: an axis must be one of {', '.join(AXES)}; got {axis!r}")
+    if not isinstance(axis, str) or axis not in AXES:
+        raise ValueError(f"REG: an axis must be one of {', '.join(AXES)}; got {shown(axis)}")
     read = AXES[axis]
     if read is None:
         return [Value("", {})]
-    parts = [part.strip() for part in text.replace("\n", ",").split(",")]
-    values = [read(part, base) for part in parts if part]
-    if not values:
+    parts = [part for part in map(str.strip, text.replace("\n", ",").split(",")) if part]
+    if not parts:
         raise ValueError(f"REG: {axis} has no values. Write them with commas between, or choose {NONE} as the axis.")
-    return values
+    if len(parts) > MOST_TILES:
+        raise ValueError(f"REG: a sheet has at most {MOST_TILES} tiles; {axis} has {len(parts)} values. Remove some.")
+    return [read(part, base) for part in parts]
 
 
 def compare(base: Tile, columns: tuple[str, str], rows: tuple[str, str], connected: bool) -> Comparison:

@@ -18,6 +18,7 @@ from .host.notice import tell
 from .host.sampling import Model
 from .host.stopwatch import Stopwatch, check_plain
 from .inputs import denoise_input, rectification_inputs, sampler_inputs
+from .kinds import CheckedNode
 from .tile_graph import TileGraph
 
 CATEGORY = "advanced/guidance"
@@ -53,7 +54,7 @@ def _read(inputs: dict[str, Any]) -> Comparison:
     return compare(base, columns, rows, is_link(inputs.get("schedule")))
 
 
-class Compare(io.ComfyNode):
+class Compare(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         axes = (
@@ -192,7 +193,7 @@ def _rectification(inputs: dict[str, Any], axes: tuple[str, str]) -> list[str]:
     return words + ([f"from {span[0]:g} to {span[1]:g}"] if span != (0, 1) else [])
 
 
-class CompareStopwatch(io.ComfyNode):
+class CompareStopwatch(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -222,7 +223,7 @@ class CompareStopwatch(io.ComfyNode):
         return io.NodeOutput(stopwatch.install(model), stopwatch)
 
 
-class CompareTile(io.ComfyNode):
+class CompareTile(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -244,7 +245,7 @@ class CompareTile(io.ComfyNode):
         return io.NodeOutput([*(previous or []), DrawnTile(image, stopwatch.batch, stopwatch.seconds_per_sample)])
 
 
-class CompareSheet(io.ComfyNode):
+class CompareSheet(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from ..reg_core.schedule import Schedule
 from .host.sampling import Model, ScheduledWeight
 from .inputs import GuidanceScheduleType, RectifiedNode, knows_its_id, rectification_inputs
+from .kinds import CheckedNode
 
 
 class RectifiedGuidance(RectifiedNode):
@@ -34,7 +35,7 @@ class RectifiedGuidance(RectifiedNode):
         return io.NodeOutput(cls.guided(model, **rectification))
 
 
-class ApplySchedule(io.ComfyNode):
+class ApplySchedule(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

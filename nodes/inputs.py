@@ -12,6 +12,7 @@ from ..reg_core.refresh import REFRESHES
 from ..reg_core.schedule import Schedule, check_range
 from .host.estimation import AUTO, CHECKPOINTING, Method
 from .host.sampling import Guidance, Model, ScheduledWeight
+from .kinds import CheckedNode
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
 
@@ -166,7 +167,7 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
     ]
 
 
-class RangedNode(io.ComfyNode):
+class RangedNode(CheckedNode):
     """A node with a range of sampling percent, refused before the run if it is reversed."""
 
     @classmethod

@@ -13,6 +13,7 @@ from ..reg_core.trace import Trace
 from .host.preview import decoded
 from .host.prompt import upstream
 from .host.sampling import TRACES, traces
+from .kinds import CheckedNode
 from .report import Look, report
 
 NOT_FOUND = (
@@ -44,7 +45,7 @@ def looks(trace: Trace, count: int, vae: Any) -> list[Look]:
     ]
 
 
-class Inspector(io.ComfyNode):
+class Inspector(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

@@ -14,8 +14,11 @@ from comfy_api.latest import io
 from torch import Tensor
 from torch.nn.functional import interpolate, one_hot, pixel_shuffle, pixel_unshuffle
 
+from .kinds import CheckedNode
+
 CLASSES = "0123456789"
 UNCONDITIONAL = len(CLASSES)
+MOST_CLASSES = 4096  # the host's largest batch
 CATEGORY = "advanced/guidance/playground"
 
 
@@ -27,7 +30,7 @@ def class_conditioning(indices: list[int]) -> list[Any]:
 
 def decode(latent: Tensor, size: int) -> Tensor:
     """IMAGE ``[batch, size, size, 3]`` in [0, 1] of latents ``[batch, 16, 8, 8]``; ValueError for other shapes."""
-    if latent.ndim != 4 or latent.shape[1] != 16:
+    if latent.ndim != 4 or latent.shape[1] != 16 or not latent.numel() or not latent.is_floating_point():
         raise ValueError(
             f"REG playground: expected latents [batch, 16, 8, 8] of the playground model; got {list(latent.shape)}. "
             "Use Empty SD3 Latent Image at 64 x 64."
@@ -63,7 +66,7 @@ class PixelVAE:
         return self.size // 8
 
 
-class PlaygroundConditioning(io.ComfyNode):
+class PlaygroundConditioning(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -92,8 +95,12 @@ class PlaygroundConditioning(io.ComfyNode):
             return True
         unknown = sorted(set(classes.strip()) - set(CLASSES))
         if unknown or not classes.strip():
-            what = f"unknown class {', '.join(map(repr, unknown))}" if unknown else "no class at all"
-            return f"REG playground: expected digits 0 to 9, such as 0123456789; got {what}. Write digits only."
+            names = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
+            what = f"unknown class {names}" if unknown else "no class at all"
+            return f"REG playground: expected classes as digits, such as 0123456789; got {what}. Write digits only."
+        if len(classes.strip()) > MOST_CLASSES:
+            count = len(classes.strip())
+            return f"REG playground: at most {MOST_CLASSES} classes, one per image; got {count}. Write fewer digits."
         return True
 
     @classmethod
@@ -105,7 +112,7 @@ class PlaygroundConditioning(io.ComfyNode):
         return io.NodeOutput(class_conditioning(digits), class_conditioning([UNCONDITIONAL]))
 
 
-class PlaygroundDecode(io.ComfyNode):
+class PlaygroundDecode(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
@@ -127,7 +134,7 @@ class PlaygroundDecode(io.ComfyNode):
         return io.NodeOutput(decode(samples["samples"], size))
 
 
-class PlaygroundVAE(io.ComfyNode):
+class PlaygroundVAE(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(

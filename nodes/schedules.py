@@ -7,8 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..reg_core.schedule import COMBINATIONS, SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
-from .host.curve import curve_points
 from .inputs import GuidanceScheduleType, RangedNode, cfg_input, percent_inputs
+from .kinds import CheckedNode
 
 CATEGORY = "advanced/guidance/schedules"
 
@@ -25,7 +25,7 @@ def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.
     )
 
 
-class ScheduleConstant(io.ComfyNode):
+class ScheduleConstant(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema("Constant", "Constant", "The same guidance weight throughout.", [cfg_input()])
@@ -35,7 +35,7 @@ class ScheduleConstant(io.ComfyNode):
         return io.NodeOutput(Constant(cfg))
 
 
-class ScheduleLinear(io.ComfyNode):
+class ScheduleLinear(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -53,7 +53,7 @@ class ScheduleLinear(io.ComfyNode):
         return io.NodeOutput(Linear(start_cfg, end_cfg))
 
 
-class ScheduleCosine(io.ComfyNode):
+class ScheduleCosine(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -93,7 +93,7 @@ class ScheduleInterval(RangedNode):
         return io.NodeOutput(Interval(cfg, start_percent, end_percent))
 
 
-class ScheduleSNR(io.ComfyNode):
+class ScheduleSNR(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -119,7 +119,7 @@ class ScheduleSNR(io.ComfyNode):
         return io.NodeOutput(SNR(cfg, spread))
 
 
-class ScheduleCurve(io.ComfyNode):
+class ScheduleCurve(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -139,12 +139,12 @@ class ScheduleCurve(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, curve: Any, min_cfg: float, max_cfg: float) -> io.NodeOutput:
-        points = [(progress, min_cfg + (max_cfg - min_cfg) * height) for progress, height in curve_points(curve)]
+    def execute(cls, curve: list[tuple[float, float]], min_cfg: float, max_cfg: float) -> io.NodeOutput:
+        points = [(progress, min_cfg + (max_cfg - min_cfg) * height) for progress, height in curve]
         return io.NodeOutput(Curve(tuple(points)))
 
 
-class ScheduleCombine(io.ComfyNode):
+class ScheduleCombine(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(

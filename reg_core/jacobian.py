@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 
 from .activations import KEEP_ALL, GradientUnavailable, Thrift
 from .differentiation import leaf, recording
-from .parameterization import Denoiser
+from .parameterization import Denoiser, check_sample
 
 # Either known beforehand, or computed from the denoised prediction.
 Direction = Tensor | Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ class Estimator(Protocol):
 
     ``direction`` is ``v`` or a function that makes ``v`` of the denoised prediction; ``alpha`` is the signal scale, one
     number or broadcastable to ``x``; ``denoised`` is the prediction at ``x`` where known, which may save its
-    evaluation.
+    evaluation. Raises ValueError for an ``x`` that is no dense floating-point tensor.
     """
 
     def __call__(
@@ -61,6 +61,7 @@ def reverse(
     carries no gradient (a kernel without a backward pass), MemoryBudgetExceeded as ``thrift`` says.
     Source: arXiv 2501.18865, REG update (row sums ``J^T 1``).
     """
+    check_sample(x)
     del denoised  # its evaluation cannot be saved: backward needs the recorded one
     if thrift is not None:
         return _reverse(denoiser, x, direction, alpha, thrift)
@@ -103,6 +104,7 @@ def forward(
     Cost: one evaluation of about twice the price, no stored activations; one plain evaluation more if ``direction``
     needs the prediction and ``denoised`` is not given. Raises GradientUnavailable when a kernel has no such derivative.
     """
+    check_sample(x)
     with recording():
         if denoised is None and not isinstance(direction, Tensor):
             with torch.no_grad():
@@ -145,6 +147,7 @@ def finite_difference(
     memory. Not exact: first order in ``step``, and J instead of J^T.
     Error analysis: Knoll & Keyes, J. Comput. Phys. 193 (2004), section 2.3.
     """
+    check_sample(x)
     denoised = denoiser(x.clone()) if denoised is None else denoised
     v = _resolve(direction, denoised)
     size = difference_step(torch.finfo(x.dtype).eps) if step is None else step

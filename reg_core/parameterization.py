@@ -7,13 +7,16 @@ velocity; the denoised prediction ``D`` is the same object for all of them, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .table import lookup
+from .number import number
+from .table import lookup, shown
 
 Denoiser = Callable[[Tensor], Tensor]
 
@@ -23,21 +26,27 @@ class State:
     """How a noisy sample is made from signal and noise at noise level sigma.
 
     ``alpha(sigma)`` and ``noise(sigma)`` are elementwise functions of a tensor of noise levels, in the state's own
-    unit: VE and VP take sigma = noise/signal in [0, inf), flow takes t in [0, 1].
+    unit: VE and VP take sigma = noise/signal from 0 (VP also inf), flow takes t in [0, 1]; ``highest`` is the end.
     """
 
     alpha: Callable[[Tensor], Tensor]
     noise: Callable[[Tensor], Tensor]
+    highest: float
 
     def noise_to_signal(self, sigma: Tensor) -> Tensor:
         """The noise level in VE units, ``noise / alpha``: one scale for every state; infinite where alpha is 0."""
         return self.noise(sigma) / self.alpha(sigma)
 
 
+LARGE = 1e15
+"""A finite noise-to-signal ratio whose square is far from overflow in float32."""
+
 STATES: dict[str, State] = {
-    "ve": State(alpha=torch.ones_like, noise=lambda sigma: sigma),
-    "vp": State(alpha=lambda sigma: (1 + sigma**2).rsqrt(), noise=lambda sigma: (1 + sigma**-2).rsqrt()),
-    "flow": State(alpha=lambda t: 1 - t, noise=lambda t: t),
+    "ve": State(alpha=torch.ones_like, noise=lambda sigma: sigma, highest=LARGE),
+    "vp": State(
+        alpha=lambda sigma: (1 + sigma**2).rsqrt(), noise=lambda sigma: (1 + sigma**-2).rsqrt(), highest=math.inf
+    ),
+    "flow": State(alpha=lambda t: 1 - t, noise=lambda t: t, highest=1.0),
 }
 
 
@@ -46,7 +55,8 @@ class Prediction:
     """What a network predicts: a linear map between its output and the denoised prediction.
 
     ``to_denoised(output, x, alpha, noise)`` and ``from_denoised(denoised, x, alpha, noise)`` are inverses of each
-    other; all tensors broadcast against ``x [batch, ...]``.
+    other; all tensors broadcast against ``x [batch, ...]``. eps gives no denoised prediction where alpha is 0, and none
+    but x0 can be had of one where noise is 0.
     """
 
     to_denoised: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -84,16 +94,49 @@ def per_sample(sigma: Tensor | float, x: Tensor) -> Tensor:
     return level.reshape(level.shape[:1] + (1,) * (x.ndim - 1)) if level.ndim else level
 
 
+def check_sample(x: Any) -> None:
+    """Raises ValueError unless ``x`` is a dense floating-point tensor ``[batch, ...]``."""
+    if not isinstance(x, Tensor) or x.layout != torch.strided or not x.is_floating_point() or x.ndim == 0:
+        layout = f", {x.layout}" if isinstance(x, Tensor) and x.layout != torch.strided else ""
+        raise ValueError(
+            f"REG: expected x as a dense floating-point tensor [batch, ...]; got {shown(x)}{layout}. Convert it first."
+        )
+
+
+def _check_sigma(sigma: Any, prediction: str, state: str) -> None:
+    highest = lookup(STATES, state, "state").highest
+    if not isinstance(sigma, Tensor):
+        sigma = torch.tensor(number(sigma, "sigma", 0, highest), dtype=torch.float64)
+    if sigma.ndim > 1 or sigma.is_complex() or sigma.layout != torch.strided:
+        raise ValueError(f"REG: sigma must be one number or [batch]; got {shown(sigma)}")
+    level = sigma.detach().double()
+    defined = (level >= 0) & (level <= highest) & ((level <= LARGE) | level.isinf())
+    if prediction == "eps":
+        defined &= STATES[state].alpha(level) > 0
+    if not bool(defined.all()):
+        end = " (of pure noise, eps tells nothing of the signal)" if prediction == "eps" else ""
+        span = f"between 0 and {min(highest, LARGE):g}{' or inf' if highest > LARGE and not end else ''}"
+        raise ValueError(f"REG: sigma of state {state!r} with prediction {prediction!r} must be {span}{end}")
+
+
 def denoiser(network: Callable[[Tensor], Tensor], sigma: Tensor | float, prediction: str, state: str) -> Denoiser:
-    """The denoised prediction ``D(x)`` of a network at one noise level.
+    """The denoised prediction ``D(x)`` of a network at one noise level, in the dtype of x.
 
     ``network(x [batch, ...])`` returns its output for the state ``x``; ``sigma`` is one number or ``[batch]`` in the
-    state's unit. Raises ValueError for an unknown prediction or state. Cost: one evaluation of the network per call.
+    state's unit. What is computed of its output is in float32 at least. Raises ValueError for an unknown prediction or
+    state and for a noise level at which D is not defined; the prediction, for an x that is no dense floating-point
+    tensor or of another batch. Cost: one evaluation of the network per call.
     """
     output_type, scaling = lookup(PREDICTIONS, prediction, "prediction"), lookup(STATES, state, "state")
+    _check_sigma(sigma, prediction, state)
 
     def denoised(x: Tensor) -> Tensor:
-        level = per_sample(sigma, x)
-        return output_type.to_denoised(network(x), x, scaling.alpha(level), scaling.noise(level))
+        check_sample(x)
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
+        level = per_sample(sigma, wide)
+        if level.ndim and len(level) not in (1, len(x)):
+            raise ValueError(f"REG: sigma is of {len(level)} samples, x of {len(x)}. Give one number or as many.")
+        output = network(x).to(wide.dtype)
+        return output_type.to_denoised(output, wide, scaling.alpha(level), scaling.noise(level)).to(x.dtype)
 
     return denoised

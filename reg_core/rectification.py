@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from .jacobian import ESTIMATORS, Direction, Estimator
-from .parameterization import Denoiser
-from .table import lookup
+from .number import number
+from .parameterization import Denoiser, check_sample
+from .table import lookup, shown
 
 
 def _flat_axes(x: Tensor) -> tuple[int, ...]:
@@ -152,10 +153,11 @@ class Rectification:
         lookup(FORMS, self.form, "form")
         if isinstance(self.estimator, str):
             lookup(ESTIMATORS, self.estimator, "estimator")
-        if not math.isfinite(self.strength):
-            raise ValueError(f"REG: strength must be a finite number, 0 for CFG and 1 for REG; got {self.strength}")
-        if self.limit is not None and not self.limit > 0:
-            raise ValueError(f"REG: limit must be above 0, or None for no limit; got {self.limit}")
+        elif not callable(self.estimator):
+            raise ValueError(f"REG: estimator must be a name or a function; got {shown(self.estimator)}")
+        number(self.strength, "strength (0 is CFG, 1 is REG)")
+        if self.limit is not None:
+            number(self.limit, "limit (None is no limit)", high=math.inf, above=0)
 
     def unconditional(self, conditional: Tensor, unconditional: Tensor, product: Tensor) -> Tensor:
         """The rectified unconditional prediction ``D_u' = D_c - (g + s (G - g))``; the same tensor if strength is 0."""
@@ -204,6 +206,8 @@ def guide(
 
     ``D_reg = D_c + (w - 1) R (D_c - D_u)``; ``alpha`` is the signal scale of the state at this noise level; both are
     numbers or broadcast to x. Source: arXiv 2501.18865. Cost with ``reverse``: two evaluations and one backward pass.
+    Raises ValueError for an x that is no dense floating-point tensor.
     """
+    check_sample(x)
     with torch.no_grad():
         return rectification.pair(conditional, x, unconditional(x.clone()), alpha).guided(weight)

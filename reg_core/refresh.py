@@ -71,6 +71,7 @@ class Refresh:
 
     def __post_init__(self) -> None:
         lookup(REFRESHES, self.every, "refresh")
+        lookup(FORMS, self.form, "form")
 
     def plan(self, noises: Sequence[float]) -> None:
         """The noise-to-signal ratios of the steps to come, as far as they are to be rectified; none if not known."""

@@ -8,14 +8,19 @@ round-trip.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, Protocol
 
 import numpy as np
 
-from .table import lookup
+from .number import number
+from .table import MOST_SHOWN, lookup, shown
+
+MOST_PARTS = 100
+"""Schedules that one may be combined of: each takes its time at every step."""
 
 
 class Schedule(Protocol):
@@ -24,13 +29,28 @@ class Schedule(Protocol):
     def __call__(self, progress: float, sigma: float) -> float: ...
 
 
+MOST_POINTS = 100_000
+CLOSEST = 1e-100
+"""Points of a curve that are closer are one: the slope between them may overflow."""
+
+
 def check_range(start: float, end: float) -> None:
     """Raises ValueError unless ``0 <= start <= end <= 1``."""
-    if not 0 <= start <= end <= 1:
+    try:
+        forward = number(start, "start", 0, 1) <= number(end, "end", 0, 1)
+    except ValueError:
+        forward = False
+    if not forward:
         raise ValueError(
             "REG: the range must run forward inside 0 to 1 (0 is the first, noisiest step); "
-            f"got start {start:g} and end {end:g}. Lower the start or raise the end."
+            f"got start {shown(start)} and end {shown(end)}. Lower the start or raise the end."
         )
+
+
+def _keep_numbers(schedule: Any, **limits: dict[str, float]) -> None:
+    """The named fields of a schedule as floats; raises ValueError for anything that is not one within its limits."""
+    for name, limit in limits.items():
+        object.__setattr__(schedule, name, number(getattr(schedule, name), name, **limit))
 
 
 @dataclass(frozen=True)
@@ -38,6 +58,9 @@ class Constant:
     """``w = weight``."""
 
     weight: float
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, weight={})
 
     def __call__(self, progress: float, sigma: float) -> float:
         return self.weight
@@ -49,6 +72,9 @@ class Linear:
 
     start: float
     end: float
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, start={}, end={})
 
     def __call__(self, progress: float, sigma: float) -> float:
         return self.start + (self.end - self.start) * progress
@@ -65,11 +91,10 @@ class Cosine:
     power: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.power > 0:
-            raise ValueError(f"REG: power must be above 0; got {self.power}")
+        _keep_numbers(self, weight={}, power={"above": 0})
 
     def __call__(self, progress: float, sigma: float) -> float:
-        return 1 + (self.weight - 1) * (1 - math.cos(math.pi * max(progress, 0.0) ** self.power)) / 2
+        return 1 + (self.weight - 1) * (1 - math.cos(math.pi * min(max(progress, 0.0), 1.0) ** self.power)) / 2
 
 
 @dataclass(frozen=True)
@@ -85,6 +110,7 @@ class Interval:
 
     def __post_init__(self) -> None:
         check_range(self.start, self.end)
+        _keep_numbers(self, weight={}, start={}, end={})
 
     def __call__(self, progress: float, sigma: float) -> float:
         return self.weight if self.start <= progress <= self.end else 1.0
@@ -101,8 +127,7 @@ class SNR:
     spread: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.spread > 0:
-            raise ValueError(f"REG: spread must be above 0; got {self.spread}")
+        _keep_numbers(self, weight={}, spread={"above": 0})
 
     def __call__(self, progress: float, sigma: float) -> float:
         damping = self.spread / math.hypot(self.spread, sigma)  # hypot does not overflow, however noisy
@@ -113,20 +138,29 @@ class SNR:
 class Curve:
     """Weights at given points ``(progress, w)``, straight lines between them, constant beyond the ends.
 
-    Raises ValueError for fewer than two points, for progress that does not increase, and for numbers that are not
-    finite.
+    Raises ValueError for fewer than two points or more than 100,000, for progress that does not increase, and for
+    anything but numbers within 1e6.
     """
 
     points: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        points = tuple((float(progress), float(weight)) for progress, weight in self.points)
+        try:
+            readable = not isinstance(self.points, (str, bytes, Mapping))
+            count = len(self.points) if readable else 0
+            readable = readable and all(len(point) == 2 for point in self.points[:MOST_POINTS])
+        except TypeError:
+            readable, count = False, 0
+        if not readable:
+            raise ValueError(f"REG: a curve is made of points (progress, weight); got {shown(self.points)}")
+        if count < 2:
+            raise ValueError(f"REG: a curve needs at least two points; got {count}")
+        if count > MOST_POINTS:
+            raise ValueError(f"REG: a curve has at most {MOST_POINTS} points; got {count}")
+        names = "the progress of a point", "the weight of a point"
+        points = tuple((number(progress, names[0]), number(weight, names[1])) for progress, weight in self.points)
         object.__setattr__(self, "points", points)
-        if len(points) < 2:
-            raise ValueError(f"REG: a curve needs at least two points; got {len(points)}")
-        if not all(math.isfinite(number) for point in points for number in point):
-            raise ValueError(f"REG: every point of a curve must be finite; got {points}")
-        if any(right[0] <= left[0] for left, right in pairwise(points)):
+        if any(not right[0] - left[0] > CLOSEST for left, right in pairwise(points)):
             raise ValueError("REG: the points of a curve must be ordered by rising progress, each progress once")
 
     def __call__(self, progress: float, sigma: float) -> float:
@@ -149,7 +183,8 @@ class Combined:
 
     ``join``: ``first`` where progress < ``at``, then ``second``. ``multiply``: the amounts of guidance, ``1 + (a - 1)
     (b - 1)``, so that w = 1 on either side means no guidance and an interval of weight 2 gates the other. ``minimum``
-    and ``maximum`` of the two weights. Raises ValueError for an unknown name and for ``at`` outside [0, 1].
+    and ``maximum`` of the two weights. Raises ValueError for an unknown name, for ``at`` outside [0, 1], for what is no
+    schedule and for more than 100 in all; when called, for a product that is not finite. Cost: that of both.
     """
 
     first: Schedule
@@ -159,14 +194,32 @@ class Combined:
 
     def __post_init__(self) -> None:
         lookup(COMBINATIONS, self.how, "combine")
-        if not 0 <= self.at <= 1:
-            raise ValueError(f"REG: schedules are joined inside 0 to 1 (0 is the first, noisiest step); got {self.at}")
+        try:
+            _keep_numbers(self, at={"low": 0, "high": 1})
+        except ValueError:
+            text = "REG: schedules are joined inside 0 to 1 (0 is the first, noisiest step); got"
+            raise ValueError(f"{text} {shown(self.at)}") from None
+        for name in ("first", "second"):
+            if not callable(getattr(self, name)):
+                raise ValueError(f"REG: {name} must be a schedule; got {shown(getattr(self, name))}")
+        if self.parts > MOST_PARTS:
+            raise ValueError(f"REG: at most {MOST_PARTS} schedules can be combined into one; got more. Combine fewer.")
+
+    @cached_property
+    def parts(self) -> int:
+        """How many schedules it is combined of."""
+        return sum(part.parts if isinstance(part, Combined) else 1 for part in (self.first, self.second))
 
     def __call__(self, progress: float, sigma: float) -> float:
         combination = COMBINATIONS[self.how]
         if combination is None:
             return (self.first if progress < self.at else self.second)(progress, sigma)
-        return combination(self.first(progress, sigma), self.second(progress, sigma))
+        weight = combination(self.first(progress, sigma), self.second(progress, sigma))
+        if not math.isfinite(weight):
+            raise ValueError(
+                f"REG: {self.how} gives a guidance weight of {weight}. Lower the weights of the schedules."
+            )
+        return weight
 
 
 SCHEDULES: dict[str, type] = {
@@ -192,12 +245,26 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
 
 
 def from_dict(data: dict[str, Any]) -> Schedule:
-    """The schedule that ``to_dict`` wrote; raises ValueError for an unknown kind and for missing or unknown fields."""
+    """The schedule that ``to_dict`` wrote.
+
+    Raises ValueError for an unknown kind, for missing, unknown or unreadable fields, and for schedules nested more than
+    100 deep.
+    """
+    return _read(data, 0)
+
+
+def _read(data: Any, depth: int) -> Schedule:
+    if not isinstance(data, Mapping):
+        raise ValueError(f"REG: a schedule is read from a dict as to_dict writes it; got {shown(data)}")
+    if depth > MOST_PARTS:
+        raise ValueError(f"REG: at most {MOST_PARTS} schedules can be combined into one; got more. Combine fewer.")
     values = dict(data)
-    kind = str(values.pop("kind", ""))
+    kind = values.pop("kind", "")
     member = lookup(SCHEDULES, kind, "schedule kind")
-    parts = {name: from_dict(values[name]) for name in PARTS.get(kind, ()) if name in values}
+    for name in PARTS.get(kind, ()):
+        if name in values:
+            values[name] = _read(values[name], depth + 1)
     try:
-        return member(**{**values, **parts})
+        return member(**values)
     except TypeError as error:
-        raise ValueError(f"REG: schedule {kind!r} cannot be read: {error}") from error
+        raise ValueError(f"REG: schedule {kind!r} cannot be read: {str(error)[:MOST_SHOWN]}") from error

@@ -16,25 +16,32 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
-from ...reg_core.table import lookup
+from ...reg_core.table import lookup, shown
 from .autoguidance import AutoGuider, Cond, uncached
 from .evaluation import Evaluation
 from .sampling import Model
 
 SKIP_LAYERS, PERTURBED_ATTENTION = "skip layers", "perturbed attention"
+MOST_LAYERS = 256
 
 Patch = Callable[[dict[str, Any], tuple[int, ...], set[int]], dict[str, Any]]
 
 
 def read_layers(text: str) -> tuple[int, ...]:
-    """Layer numbers from text such as ``7, 8, 9`` or ``7-9``; raises ValueError for any other text, and for none."""
+    """Layer numbers from text such as ``7, 8, 9`` or ``7-9``.
+
+    Raises ValueError for any other text, for none, and for more than 256 layers.
+    """
     layers: set[int] = set()
-    for part in re.split(r"[,;\s]+", re.sub(r"\s*-\s*", "-", text.strip())):
+    joined = "-".join(part.strip() for part in text.split("-"))  # spaces around a hyphen mean nothing
+    for part in re.split(r"[,;\s]+", joined):
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
         numbers = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
         if not numbers:
-            raise ValueError(f"REG: expected layers as numbers from 0, such as 7, 8, 9 or 7-9; got {text!r}.")
+            raise ValueError(f"REG: expected layers as numbers from 0, such as 7, 8, 9 or 7-9; got {shown(text)}.")
         layers.update(numbers)
+        if len(layers) > MOST_LAYERS:
+            raise ValueError(f"REG: at most {MOST_LAYERS} layers can be skipped; got {shown(text)}. Choose fewer.")
     return tuple(sorted(layers))
 
 
@@ -141,7 +148,8 @@ class WeakenedModel:
 
 
 def _named(layers: tuple[int, ...] | list[int]) -> str:
-    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, layers))}"
+    names = [*map(str, layers[:8]), *(["..."] if len(layers) > 8 else [])]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(names)}"
 
 
 def _attends_in_the_middle(network: Any) -> bool:
