@@ -143,6 +143,7 @@ def optimal_denoised(
     points = whole_number(points, "points", 2, math.isqrt(MOST_NUMBERS))
     if max(len(x), 1) * points**dim > MOST_NUMBERS:
         raise ValueError(f"REG: n * points^dim may be {MOST_NUMBERS} at most; got {len(x)} * {points}^{dim}")
+    x = x.to(torch.promote_types(x.dtype, conditional.means.dtype))
     axis = torch.linspace(-extent, extent, points, dtype=x.dtype)
     grid = torch.cartesian_prod(*[axis] * dim).reshape(-1, dim)
     log_target = weight * conditional.log_density(grid) + (1 - weight) * unconditional.log_density(grid)

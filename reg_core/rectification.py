@@ -206,8 +206,10 @@ def guide(
 
     ``D_reg = D_c + (w - 1) R (D_c - D_u)``; ``alpha`` is the signal scale of the state at this noise level; both are
     numbers or broadcast to x. Source: arXiv 2501.18865. Cost with ``reverse``: two evaluations and one backward pass.
-    Raises ValueError for an x that is no dense floating-point tensor.
+    Raises ValueError for an x that is no dense floating-point tensor and for numbers that are none or beyond 1e6.
     """
     check_sample(x)
+    weight = weight if isinstance(weight, Tensor) else number(weight, "weight")
+    alpha = alpha if isinstance(alpha, Tensor) else number(alpha, "alpha")
     with torch.no_grad():
         return rectification.pair(conditional, x, unconditional(x.clone()), alpha).guided(weight)

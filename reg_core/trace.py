@@ -84,6 +84,8 @@ def places(gap: Tensor, rectified_gap: Tensor) -> tuple[Tensor, Tensor]:
 def factor_statistics(factor: Tensor, square: Tensor) -> Tensor:
     """Mean, 5 % and 95 % quantile, smallest and largest factor of ``places``; nan where there is no guidance at all."""
     factor, square = factor.flatten(), square.flatten()
+    if not len(factor):
+        return factor.new_full((5,), torch.nan)
     factor = torch.where(square > 0, factor, 0.0)
     ordered, order = factor.sort()
     cumulated = square[order].cumsum(0, dtype=torch.float64)
