@@ -113,6 +113,7 @@ def _checked(execute: Callable[..., io.NodeOutput]) -> Callable[..., io.NodeOutp
     def check_and_execute(cls: type[CheckedNode], *args: Any, **inputs: Any) -> io.NodeOutput:
         inputs |= dict(zip(names, args, strict=False))
         specs = {spec.id: spec for spec in cls.define_schema().inputs}
-        return execute(cls, **{name: received(specs[name], value) for name, value in inputs.items()})
+        checked = {name: received(specs[name], value) for name, value in inputs.items() if name in specs}
+        return execute(cls, **{**inputs, **checked})
 
     return check_and_execute

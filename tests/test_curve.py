@@ -52,6 +52,49 @@ def test_linked_curve_equals_its_drawn_value(interpolation: str) -> None:
     assert curve_points(linked) == curve_points(value(interpolation))
 
 
+def test_value_that_the_page_has_wrapped_is_what_is_within() -> None:
+    assert curve_points({"__type__": "CURVE", "__value__": value("linear")}) == curve_points(value("linear"))
+
+
+PAIR = [[0.0, 0.0], [1.0, 1.0]]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "said"),
+    [
+        ("0,0 1,1", "list of points"),
+        (None, "list of points"),
+        (7.0, "list of points"),
+        ({"interpolation": "linear"}, "list of points"),
+        ({"points": "0123"}, "list of points"),
+        ({"points": ["01", "23"]}, "two numbers"),
+        ({"points": [[0.0], [1.0]]}, "two numbers"),
+        ({"points": [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]}, "two numbers"),
+        ({"points": [[0.0, "high"], *PAIR]}, "must be a number"),
+        ({"points": [[0.0, None], *PAIR]}, "must be a number"),
+        ({"points": [[0.5, np.nan], *PAIR]}, "must be a number"),
+        ({"points": [[-np.inf, 0.5], *PAIR]}, "must be a number"),
+        ({"points": [[0.5, 1e308], *PAIR]}, "must be a number"),
+        ({"points": [[0.5, "9" * 10**6], *PAIR]}, "must be a number"),
+        ({"points": PAIR * 10**6}, "at most 10000 points"),
+        ({"__type__": "CURVE", "__value__": None}, "list of points"),
+    ],
+    ids=lambda part: part if isinstance(part, str) and len(part) < 20 else "value",
+)
+def test_what_is_no_curve_is_refused_in_few_words(drawn: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said) as error:
+        curve_points(drawn)
+    assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "monotone_cubic"])
+def test_points_above_each_other_are_a_step(interpolation: str) -> None:
+    points = dict(curve_points(value(interpolation, [(0.0, 0.2), (0.5, 0.2), (0.5, 0.8), (1.0, 0.8)])))
+    assert points[0.25] == pytest.approx(0.2, abs=1e-12) or interpolation == "monotone_cubic"
+    assert points[0.75] == pytest.approx(0.8, abs=1e-12)
+    assert all(0.2 - 1e-12 <= height <= 0.8 + 1e-12 for height in points.values())
+
+
 def test_one_point_is_no_curve() -> None:
     with pytest.raises(ValueError, match="at least two points; got 1"):
         curve_points(value("linear", [(0.5, 0.5)]))

@@ -192,7 +192,7 @@ def test_every_input_takes_what_it_says_and_refuses_the_rest(node: Any) -> None:
     }
     refusals: set[str] = set()
 
-    @examples(6 * len(specs))
+    @examples(40 if node.GET_SCHEMA().enable_expand else 5 * len(specs))
     @given(st.data())
     def check(data: st.DataObject) -> None:
         name = data.draw(st.sampled_from(list(specs)), label="input")
