@@ -59,7 +59,7 @@ def test_every_public_name_is_given_anything() -> None:
     assert not [name for name in names if len(re.findall(rf"\b{name}\b", text)) < 2]
 
 
-@examples(300)
+@examples(120)
 @given(anything)
 def test_what_came_is_quoted_in_few_words(value: Any) -> None:
     assert 0 < len(shown(value)) <= MOST_SHOWN
@@ -80,7 +80,7 @@ def test_a_number_with_more_digits_than_python_writes_is_told() -> None:
         Constant(10**5000)
 
 
-@examples(300)
+@examples(120)
 @given(anything, st.floats(-10, 10), st.floats(-10, 10))
 def test_a_number_is_one_within_its_limits(value: Any, low: float, high: float) -> None:
     plain = refused(lambda: number(value, "x", low, high))
@@ -89,7 +89,7 @@ def test_a_number_is_one_within_its_limits(value: Any, low: float, high: float) 
     assert whole is None or (type(whole) is int and -5 <= whole <= 50 and whole == value)
 
 
-@examples(300)
+@examples(120)
 @given(anything | numbers, anything | numbers)
 def test_a_range_is_within_its_limits(start: Any, end: Any) -> None:
     try:
@@ -120,7 +120,7 @@ def schedules(draw: st.DrawFn) -> Any:
     return refused(lambda: SCHEDULES[kind](*fields))
 
 
-@examples(500)
+@examples(200)
 @given(schedules(), st.floats(0, 1), st.floats(0, math.inf))
 def test_a_schedule_gives_finite_weights_and_is_written_down(schedule: Any, progress: float, sigma: float) -> None:
     if schedule is None:
@@ -149,7 +149,7 @@ dicts = st.recursive(
 )
 
 
-@examples(500)
+@examples(200)
 @given(dicts)
 def test_a_schedule_is_read_or_refused(data: Any) -> None:
     schedule = refused(lambda: from_dict(data))
@@ -187,7 +187,7 @@ def test_linear_never_overflows() -> None:
         Linear(1e308, -1e308)
 
 
-@examples(300)
+@examples(120)
 @given(
     networks,
     st.sampled_from([0.0, 1.0, 300.0, 1e-20, 1e30, 0.5])
@@ -236,7 +236,7 @@ rectifications = st.tuples(
 )
 
 
-@examples(300)
+@examples(120)
 @given(rectifications)
 def test_a_rectification_is_one_or_is_refused(fields: tuple[Any, ...]) -> None:
     rectification = refused(lambda: Rectification(*fields))
@@ -249,7 +249,7 @@ def test_a_strength_that_overflows_is_refused(strength: Any) -> None:
         Rectification(strength)
 
 
-@examples(400)
+@examples(200)
 @given(
     networks,
     networks,
@@ -271,7 +271,7 @@ def test_guidance_has_the_form_of_its_sample(
     guided = refused(lambda: guide(conditional, unconditional, x, weight, alpha, rectification), GradientUnavailable)
     assert x.layout != torch.strided or torch.equal(x.nan_to_num(), before.nan_to_num())
     if guided is None:
-        numbers_fit = max(abs(weight), abs(alpha)) <= 1e6
+        numbers_fit = abs(weight) <= 1e6 and abs(alpha) <= 1e6
         assert x.layout != torch.strided or not x.is_floating_point() or x.ndim == 0 or not numbers_fit
         return
     assert guided.shape == x.shape and guided.dtype == x.dtype and not guided.requires_grad
@@ -279,7 +279,7 @@ def test_guidance_has_the_form_of_its_sample(
         assert guided.isfinite().all()
 
 
-@examples(150)
+@examples(120)
 @given(
     st.sampled_from(list(ESTIMATORS.values())),
     networks,
@@ -337,7 +337,7 @@ def test_thrift_changes_no_number(budget: Any, in_place: bool, network: Any, x: 
         assert torch.equal(kept.nan_to_num(), plain.nan_to_num())
 
 
-@examples(150)
+@examples(120)
 @given(
     st.sampled_from([*REFRESHES, "never"]) | anything,
     st.sampled_from([*FORMS, "other"]) | anything,
@@ -365,7 +365,7 @@ def test_a_product_is_carried_or_refused(
             assert not math.isfinite(sum(noises)) or carried.isfinite().all()
 
 
-@examples(150)
+@examples(120)
 @given(st.lists(st.floats() | st.floats(0, 100), max_size=200), st.integers(-5, 10**6))
 def test_levels_lie_where_the_run_does(noises: list[float], steps: int) -> None:
     levels = levels_by_noise(noises)
@@ -397,14 +397,14 @@ def proper_mixture(means: Tensor, variance: float, ratio: float) -> GaussianMixt
     return GaussianMixture(means.to_dense(), covariances, torch.tensor([1.0, ratio], dtype=means.dtype))
 
 
-@examples(200)
+@examples(120)
 @given(parts)
 def test_a_mixture_is_one_or_is_refused(fields: tuple[Any, ...]) -> None:
     mixture = refused(lambda: GaussianMixture(*fields))
     assert mixture is None or bool(mixture.weights.isfinite().all())
 
 
-@examples(300)
+@examples(120)
 @given(
     proper,
     tensors(shapes=[(3, 2), (3, 1), (0, 2), (2,), ()]) | anything,
@@ -448,7 +448,7 @@ def test_a_quadrature_that_does_not_fit_is_refused(points: Any) -> None:
         optimal_denoised(mixture, mixture, torch.zeros(3, 2), 2.0, 1.0, points=points)
 
 
-@examples(150)
+@examples(120)
 @given(tensors(REAL, [(1, 4, 3, 3), (2, 3, 2, 2, 2), (0, 4, 3, 3), (1, 4, 0, 3), (1, 0, 3, 3)]), networks)
 def test_the_factor_of_places_is_told(gap: Tensor, network: Any) -> None:
     if gap.layout != torch.strided:

@@ -203,7 +203,7 @@ def test_every_input_takes_what_it_says_and_refuses_the_rest(node: Any) -> None:
         if specs[name].rawLink and over_link:  # what is linked goes to the nodes of the host that the sheet adds
             value = plain_value(specs[name])
         linked = {other: plain_value(spec) for other, spec in objects.items()}
-        written = {other: plain_value(spec) for other, spec in specs.items() if other not in objects}
+        written = {other: as_written(plain_value(spec)) for other, spec in specs.items() if other not in objects}
         linked.pop(name, None)
         written.pop(name, None)
         try:
@@ -222,6 +222,6 @@ def test_every_input_takes_what_it_says_and_refuses_the_rest(node: Any) -> None:
 
     check()
     with torch.inference_mode():
-        plain = {other: plain_value(spec) for other, spec in specs.items() if other not in objects}
+        plain = {other: as_written(plain_value(spec)) for other, spec in specs.items() if other not in objects}
         assert run(node, plain, {other: plain_value(spec) for other, spec in objects.items()}) == ("", "")
     assert refusals
