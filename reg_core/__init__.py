@@ -10,6 +10,7 @@ differentiation   recording gradients inside inference mode
 activations       what a gradient pass keeps, and what it makes again instead
 refresh           when a product is taken, and how it is carried to the steps between
 mixture           Gaussian mixture in closed form, the oracle
+number            numbers from outside, checked where they arrive
 """
 
 from .activations import GradientUnavailable as GradientUnavailable

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from numbers import Real
 from typing import Any
 
@@ -21,6 +22,8 @@ def number(value: Any, name: str, low: float = -HIGHEST, high: float = HIGHEST, 
     Raises ValueError for anything outside, for nan, and for what is not a real number: text, None, a bool, complex.
     """
     plain = _plain(value)
+    if isinstance(plain, int) and abs(plain) > sys.float_info.max:
+        plain = math.inf if plain > 0 else -math.inf
     if plain is None or not (low if above is None else above) <= plain <= high or plain == above:
         span = f"between {low:g} and {high:g}" if above is None else f"above {above:g} and at most {high:g}"
         raise ValueError(f"REG: {name} must be a number {span}; got {shown(value)}")

@@ -141,7 +141,7 @@ class Rectification:
 
     ``strength`` s blends, ``R_s = 1 + s (R - 1)``: 0 is plain CFG bit for bit, 1 is REG. ``limit`` bounds |R| (row-sum)
     or the growth of each sample's guidance norm (directional); None, the paper, is no bound. Raises ValueError for an
-    unknown form or estimator and for a limit that is not positive.
+    unknown form or estimator, for a strength beyond 1e6 and for a limit that is not positive.
     """
 
     strength: float = 1.0
@@ -155,9 +155,10 @@ class Rectification:
             lookup(ESTIMATORS, self.estimator, "estimator")
         elif not callable(self.estimator):
             raise ValueError(f"REG: estimator must be a name or a function; got {shown(self.estimator)}")
-        number(self.strength, "strength (0 is CFG, 1 is REG)")
+        object.__setattr__(self, "strength", number(self.strength, "strength (0 is CFG, 1 is REG)"))
         if self.limit is not None:
-            number(self.limit, "limit (None is no limit)", high=math.inf, above=0)
+            limit = number(self.limit, "limit (None is no limit)", high=math.inf, above=0)
+            object.__setattr__(self, "limit", limit)
 
     def unconditional(self, conditional: Tensor, unconditional: Tensor, product: Tensor) -> Tensor:
         """The rectified unconditional prediction ``D_u' = D_c - (g + s (G - g))``; the same tensor if strength is 0."""

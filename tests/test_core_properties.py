@@ -80,6 +80,13 @@ def test_a_number_with_more_digits_than_python_writes_is_told() -> None:
         Constant(10**5000)
 
 
+def test_a_number_larger_than_any_float_is_infinite() -> None:
+    assert Rectification(limit=10**400).limit == math.inf
+    assert number(10**400, "limit", high=math.inf) == math.inf
+    with pytest.raises(ValueError, match="limit must be a number"):
+        number(-(10**400), "limit", high=math.inf)
+
+
 @examples(120)
 @given(anything, st.floats(-10, 10), st.floats(-10, 10))
 def test_a_number_is_one_within_its_limits(value: Any, low: float, high: float) -> None:
