@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from typing import Any, NamedTuple
 
@@ -14,12 +15,12 @@ from torch import Tensor
 from ..reg_core.schedule import check_range
 from .axes import AXES, CONNECTED, MOST_TILES, Comparison, Tile, compare
 from .contact_sheet import Cell, draw
-from .host.notice import tell
+from .host.notice import harmless, jsonable, note, tell
 from .host.sampling import Model
 from .host.stopwatch import Stopwatch, check_plain
 from .inputs import denoise_input, rectification_inputs, sampler_inputs
 from .kinds import CheckedNode
-from .tile_graph import TileGraph
+from .tile_graph import Numbers, TileGraph, difference
 
 CATEGORY = "advanced/guidance"
 StopwatchType = io.Custom("REG_STOPWATCH")
@@ -143,19 +144,23 @@ class Compare(CheckedNode):
     @classmethod
     def execute(cls, **inputs: Any) -> io.NodeOutput:
         comparison = _read(inputs)
+        running = cls.hidden.dynprompt
         graph = TileGraph(
             GraphBuilder.alloc_prefix(),
             {name: inputs[name] for name in (*LINKED, "schedule") if is_link(inputs.get(name))},
             {name: inputs[name] for name in SAMPLING},
             {name: inputs[name] for name in RECTIFICATION if name in inputs},
+            Numbers(running.all_node_ids()),
         )
-        entries, last = [], None
+        entries, prompts, last = [], [], None
         for index, tile in enumerate(comparison.tiles):
             column = comparison.columns[index % len(comparison.columns)]
             row = comparison.rows[index // len(comparison.columns)]
             label = ", ".join(part for part in (column, row) if part) or "REG"
-            prompt = graph.prompt(tile, label, cls.hidden.dynprompt.get_node)
-            entries.append({"label": label, "row": row, "column": column, "seconds": None, "prompt": prompt})
+            prompts.append(graph.prompt(tile, label, running.get_node))
+            # They have nearly everything in common, and a long text in each would make a large file.
+            how = {"changes": difference(prompts[0], prompts[-1])} if index else {"prompt": prompts[0]}
+            entries.append({"label": label, "row": row, "column": column, "seconds": None, **how})
             last = graph.timed(tile, label, last)
         layout = {
             "columns": comparison.columns,
@@ -271,17 +276,21 @@ class CompareSheet(CheckedNode):
 
     @classmethod
     def execute(cls, tiles: list[DrawnTile], layout: dict[str, Any]) -> io.NodeOutput:
-        entries = [{**entry, "seconds": tile.seconds} for entry, tile in zip(layout["tiles"], tiles, strict=True)]
+        entries = [
+            jsonable({**entry, "seconds": tile.seconds}) for entry, tile in zip(layout["tiles"], tiles, strict=True)
+        ]
         running = cls.hidden.dynprompt
         node = running.get_real_node_id(cls.hidden.unique_id)
         saved = running.get_node(node)
-        saved.setdefault("_meta", {})["tiles"] = entries
+        note(saved, "tiles", entries)
         saved.pop("is_changed", None)  # a prompt that is saved with this run's fingerprint would not expand again
-        cells = [Cell(tile.images, tile.duration) for tile in tiles]
-        sheet, scale = draw(cells, layout["columns"], layout["rows"], layout["caption"])
-        if scale < 1:
-            tell(f"the sheet shows its tiles at {scale:.0%} of their size; the output tiles has them whole", node)
-        image = torch.from_numpy(np.asarray(sheet)).float()[None] / 255
-        preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
+        image, preview = torch.ones(1, 64, 64, 3), []
+        with harmless("the drawing of the sheet", lambda text: tell(text, node, logging.WARNING)):
+            cells = [Cell(tile.images, tile.duration) for tile in tiles]
+            sheet, scale = draw(cells, layout["columns"], layout["rows"], layout["caption"])
+            if scale < 1:
+                tell(f"the sheet shows its tiles at {scale:.0%} of their size; the output tiles has them whole", node)
+            image = torch.from_numpy(np.asarray(sheet)).float()[None] / 255
+            preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
         images = torch.cat([tile.images for tile in tiles])
         return io.NodeOutput(image, images, ui={"images": preview, "reg_tiles": entries})

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
+from ..reg_core.packing import unpacked
 from ..reg_core.trace import Trace
+from .host.notice import harmless, jsonable, tell
 from .host.preview import decoded
 from .host.prompt import upstream
 from .host.sampling import TRACES, traces
@@ -31,17 +34,21 @@ def trace_of(node_id: str | None, found: Mapping[str | None, Trace]) -> Trace:
     return Trace(missing=NOT_FOUND) if nearest is None else nearest
 
 
-def looks(trace: Trace, count: int, vae: Any) -> list[Look]:
-    """``count`` of the kept steps, evenly spread, as a VAE decodes them or else in the host's preview colours."""
+def looks(trace: Trace, count: int, vae: Any, warn: Callable[[str], None]) -> list[Look]:
+    """``count`` of the kept steps, evenly spread, as a VAE decodes them or else in the host's preview colours.
+
+    ``warn`` is told of a VAE that fails.
+    """
     kept = trace.pictures
     places = sorted({round(place) for place in np.linspace(0, len(kept) - 1, min(count, len(kept)))}) if kept else []
+    chosen = [kept[place] for place in places]
+    previews = [picture.preview for picture in chosen]
+    if vae is not None:
+        with harmless("the VAE of the inspector", warn):
+            previews = [decoded(vae, picture.latent) for picture in chosen]
     return [
-        Look(
-            kept[place].percent,
-            kept[place].factor.numpy(),
-            (kept[place].preview if vae is None else decoded(vae, kept[place].latent)).numpy(),
-        )
-        for place in places
+        Look(picture.percent, picture.factor.numpy(), preview.numpy())
+        for picture, preview in zip(chosen, previews, strict=True)
     ]
 
 
@@ -88,10 +95,18 @@ class Inspector(CheckedNode):
 
     @classmethod
     def execute(cls, samples: dict[str, Any], heat_maps: int, model: Any = None, vae: Any = None) -> io.NodeOutput:
-        found = {**samples.get(TRACES, {}), **(traces(model) if model is not None else {})}
-        trace = trace_of(cls.hidden.unique_id, found)
-        picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae))
-        image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
-        shown = ui.PreviewImage(image, cls=cls).as_dict()
+        node_id = cls.hidden.unique_id
+        found = {**unpacked(samples.get(TRACES, ())), **(traces(model) if model is not None else {})}
+        trace = trace_of(node_id, found)
+
+        def warn(text: str) -> None:
+            tell(text, node_id, logging.WARNING)
+
+        image, shown = torch.ones(1, 64, 64, 3), {}
+        with harmless("the picture of the inspector", warn):
+            picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae, warn))
+            image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
+            shown = ui.PreviewImage(image, cls=cls).as_dict()
         live = {"sentence": trace.sentence(), "total": trace.total, "steps": trace.rows()}
-        return io.NodeOutput(samples, image, trace.sentence(), trace.table(), ui={**shown, "reg_trace": [live]})
+        result = {**shown, "reg_trace": [jsonable(live)]}
+        return io.NodeOutput(samples, image, trace.sentence(), trace.table(), ui=result)

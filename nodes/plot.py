@@ -34,7 +34,7 @@ class Paper:
 
     @property
     def image(self) -> Image.Image:
-        return self._large.resize(self.size, Image.Resampling.LANCZOS)
+        return self._large.reduce(SCALE)
 
     def text(self, place: Point, words: str, size: int, colour: str = INK, anchor: str = "la") -> None:
         font = ImageFont.load_default(size=size * SCALE)

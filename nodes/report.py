@@ -8,13 +8,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..reg_core.trace import CARRIED, TAKEN, Trace
+from ..reg_core.trace import CARRIED, TAKEN, UNUSABLE, Trace
 from .plot import FAINT, Paper, Plot
 
 WIDTH, MARGIN, PLOT_HEIGHT = 1280, 36, 250
 REG, PLAIN, BAND, EXTREMES = "#1f6f8b", "#c2703d", "#cfe3ea", "#9fb9c2"
-STATE_COLOURS = {TAKEN: REG, CARRIED: "#8fc1d1"}
+STATE_COLOURS = {TAKEN: REG, CARRIED: "#8fc1d1", UNUSABLE: "#c0392b"}
 OTHERS = "#c9c9c1"
+BROKEN = "#f3cdc8"
 
 # Factor and colour: 0 no guidance, 1 plain CFG; what lies outside shows at once.
 HEAT = [(-0.5, "#b03fb0"), (0.0, "#1b1464"), (0.25, "#1f5f8b"), (0.5, "#2fa56a"), (0.75, "#b8cf3a"), (1.0, "#fff05a")]
@@ -80,6 +81,8 @@ def _plots(paper: Paper, trace: Trace, top: float) -> None:
     ]
     extremes = [value for step in steps for value in (step.min, step.max) if value is not None]
     factor = Plot(paper, boxes[0], "Factor (1 is plain CFG)", (min([0.0, *extremes]), max([1.0, *extremes])))
+    broken = [(step.percent, factor.y[1]) for step in steps if step.state == UNUSABLE]
+    factor.bars(broken, [BROKEN] * len(broken), 1 / len(steps))
     factor.band([(step.percent, step.low, step.high) for step in steps], BAND)
     for name in ("min", "max"):
         factor.line([(step.percent, getattr(step, name)) for step in steps], EXTREMES, 1)
@@ -87,7 +90,7 @@ def _plots(paper: Paper, trace: Trace, top: float) -> None:
     factor.line([(step.percent, step.mean) for step in steps], REG)
     for step in steps:
         factor.dots([(step.percent, step.mean)], REG, hollow=step.state != TAKEN)
-    factor.legend([("mean", REG), ("5 to 95 %", BAND), ("CFG", PLAIN)])
+    factor.legend([("unusable", BROKEN)] * bool(broken) + [("mean", REG), ("5 to 95 %", BAND), ("CFG", PLAIN)])
 
     weights = [value for step in steps for value in (step.weight, step.effective) if value is not None]
     weight = Plot(paper, boxes[1], "Guidance weight", (min([1.0, *weights]), max([1.0, *weights])))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -16,6 +16,24 @@ from .axes import CONNECTED, Tile
 Node = dict[str, Any]
 Prompt = dict[str, Node]
 Link = list[Any]
+
+
+class Numbers:
+    """Whole numbers as ids of the nodes in the prompts of all tiles, the same for one node in each.
+
+    Ids that are whole numbers are kept, and those of ``taken``, the running prompt, are not given to others.
+    """
+
+    def __init__(self, taken: Iterable[str]) -> None:
+        self._fresh = count(max((int(name) for name in taken if name.isdecimal()), default=0) + 1)
+        self._given: dict[str, str] = {}
+
+    def __call__(self, name: str) -> str:
+        if name.isdecimal():
+            return name
+        if name not in self._given:
+            self._given[name] = str(next(self._fresh))
+        return self._given[name]
 
 
 @dataclass
@@ -31,6 +49,7 @@ class TileGraph:
     links: dict[str, Link]
     sampling: dict[str, Any]
     rectification: dict[str, Any]
+    numbers: Numbers
     nodes: Prompt = field(default_factory=dict)
 
     def add(self, class_type: str, title: str, inputs: dict[str, Any]) -> Link:
@@ -58,10 +77,10 @@ class TileGraph:
 
     def prompt(self, tile: Tile, label: str, find: Callable[[str], Node]) -> Prompt:
         """The prompt that draws and saves a tile alone; ``find`` gives a node of the running prompt by its id."""
-        alone = TileGraph(self.prefix, self.links, self.sampling, self.rectification)
+        alone = TileGraph(self.prefix, self.links, self.sampling, self.rectification, self.numbers)
         image = alone._decoded(label, alone._sampler(tile))
         save = alone.add("SaveImage", f"Save {label}", {"images": image, "filename_prefix": "REG"})
-        return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0])
+        return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0], self.numbers)
 
     def _decoded(self, label: str, sampler: dict[str, Any]) -> Link:
         samples = self.add("KSampler", f"KSampler {label}", sampler)
@@ -94,10 +113,10 @@ class TileGraph:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode("utf-8")).hexdigest()[:12]
 
 
-def standalone(find: Callable[[str], Node], last: str) -> Prompt:
+def standalone(find: Callable[[str], Node], last: str, numbers: Numbers) -> Prompt:
     """The prompt of node ``last`` and all that it needs, upstream first, with whole numbers as ids.
 
-    Ids that are whole numbers are kept. A page would look for the subgraph or the expansion that others name.
+    A page would look for the subgraph or the expansion that other ids name.
     """
     order: list[str] = []
 
@@ -108,20 +127,27 @@ def standalone(find: Callable[[str], Node], last: str) -> Prompt:
         order.append(name)
 
     visit(last)
-    fresh = count(max((int(name) for name in order if name.isdecimal()), default=0) + 1)
-    ids = {name: name if name.isdecimal() else str(next(fresh)) for name in order}
 
     def value_of(value: Any) -> Any:
         if is_link(value):
-            return [ids[value[0]], value[1]]
+            return [numbers(value[0]), value[1]]
         return {"__value__": value} if isinstance(value, list) else value  # a bare list would be read as a link
 
     prompt: Prompt = {}
     for name in order:
         node = find(name)
-        prompt[ids[name]] = {
+        prompt[numbers(name)] = {
             "class_type": node["class_type"],
             "inputs": {key: value_of(value) for key, value in node["inputs"].items()},
-            "_meta": {"title": node.get("_meta", {}).get("title", node["class_type"])},
+            "_meta": {"title": (node.get("_meta") or {}).get("title", node["class_type"])},
         }
     return prompt
+
+
+def difference(first: Prompt, prompt: Prompt) -> dict[str, Node | None]:
+    """What makes ``prompt`` of the first one: the nodes that are other or new, and None for those that it lacks.
+
+    ``{**first, **difference}`` without the None entries is the prompt again.
+    """
+    gone = {name: None for name in first if name not in prompt}
+    return {**gone, **{name: node for name, node in prompt.items() if first.get(name) != node}}

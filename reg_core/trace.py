@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
+import math
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import torch
@@ -21,6 +21,13 @@ NEGLIGIBLE = 0.02
 """A change of the guidance that does not show: within it, a step counts as plain CFG."""
 FAINT = 0.01
 """Squared guidance, relative to its mean, below which a place has no say in the smallest and largest factor."""
+
+REMEDY = "Load the model in another precision, such as fp32."
+
+
+def finite(value: float | None) -> float | None:
+    """The number itself; None for NaN and infinity, which JSON does not have."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,14 @@ class Step:
             return self.weight
         return 1 + (self.weight - 1) * self.mean
 
+    def row(self) -> dict[str, float | str | None]:
+        """The fields and ``effective``; its numbers are finite or None."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return {name: value if isinstance(value, str) else finite(value) for name, value in values.items()}
+
+
+COLUMNS = (*(entry.name for entry in fields(Step)), "effective")
+
 
 class Picture(NamedTuple):
     """One step to look at, of the first sample and, of a video, its middle frame."""
@@ -82,19 +97,21 @@ def places(gap: Tensor, rectified_gap: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def factor_statistics(factor: Tensor, square: Tensor) -> Tensor:
-    """Mean, 5 % and 95 % quantile, smallest and largest factor of ``places``; nan where there is no guidance at all."""
+    """Mean, 5 % and 95 % quantile, smallest and largest factor of ``places``; the mean is nan without any guidance.
+
+    Cost: a sort of the places. In single precision, since not every device has double.
+    """
     factor, square = factor.flatten(), square.flatten()
     if not len(factor):
         return factor.new_full((5,), torch.nan)
-    factor = torch.where(square > 0, factor, 0.0)
+    factor = factor.nan_to_num(0.0, 0.0, 0.0)
     ordered, order = factor.sort()
-    cumulated = square[order].cumsum(0, dtype=torch.float64)
-    total = cumulated[-1]
-    marks = torch.searchsorted(cumulated, torch.tensor([0.05, 0.95], device=factor.device, dtype=torch.float64) * total)
-    faint = square < FAINT * square.mean()
-    extremes = factor.masked_fill(faint, torch.inf).min(), factor.masked_fill(faint, -torch.inf).max()
-    mean = (factor.double() * square).sum() / total
-    return torch.stack([mean.float(), *ordered[marks.clamp(max=len(factor) - 1)], *extremes])
+    share = square[order].cumsum(0)
+    total = share[-1]
+    marks = torch.searchsorted(share, torch.stack([0.05 * total, 0.95 * total])).clamp(max=len(factor) - 1)
+    strongest = factor[square.argmax(keepdim=True)]
+    extremes = torch.where(square < total * (FAINT / len(factor)), strongest, factor).aminmax()
+    return torch.stack([(factor * square).sum() / total, *ordered[marks], *extremes])
 
 
 def shown(factor: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor] | None:
@@ -105,20 +122,23 @@ def shown(factor: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor] | None:
     if denoised.ndim == 5:
         middle = factor.shape[0] // 2
         factor, denoised = factor[middle], denoised[:, :, middle : middle + 1]
-    return factor.float().cpu(), denoised.float().cpu()
+    # Copies, for a part of a tensor keeps the whole of it.
+    return factor.float().cpu().clone(), denoised.float().cpu().clone()
 
 
 @dataclass
 class Trace:
     """The steps of one run in order; ``total`` is how many the sampler has announced, 0 where it does not tell.
 
-    ``how`` says by which settings, ``source`` which node rectified, and ``missing`` why there is no run to speak of.
+    ``how`` says by which settings, ``source`` which node rectified, ``missing`` why there is no run to speak of, and
+    ``broken`` at which sampling percents the numbers were not finite.
     """
 
     total: int = 0
     how: str = ""
     source: str | None = None
     missing: str = ""
+    broken: list[float] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
 
@@ -134,6 +154,8 @@ class Trace:
         if self.changed:
             return ""
         states = {step.state for step in self.steps}
+        if self.broken:
+            return f"no effect: {self._broken_steps()}, which can break the image. {REMEDY}"
         if not states:
             return (
                 "no effect: this guider asks for its predictions in a way of its own. Use the CFG Guider or REG Guider."
@@ -143,13 +165,21 @@ class Trace:
         if states <= {UNGUIDED, OUTSIDE}:
             return "no effect: no guided step of this run lies between start_percent and end_percent. Widen the range."
         if UNUSABLE in states:
-            return "no effect: the factor could not be used at any step, so the image is plain CFG."
+            return (
+                "no effect: the factor could not be used at any step, so the image is plain CFG. The log says why; "
+                "try another estimator."
+            )
         return "no effect: positive and negative conditioning give the same prediction. Change one of them."
 
     def sentence(self) -> str:
-        """What happened, in one sentence."""
+        """What happened, in one sentence, and in another what to do about steps that were not finite."""
         if not self.changed:
             return f"REG had {self.without_effect()}"
+        broken = f" But {self._broken_steps()}, which can break the image. {REMEDY}" if self.broken else ""
+        return self._effect() + broken
+
+    def _effect(self) -> str:
+        """By how much the guidance was changed, and where."""
         shown = [step for step in self.changed if (step.change or 0.0) > NEGLIGIBLE]
         if not shown:
             return f"REG changed the guidance by less than {NEGLIGIBLE:.0%} at every step: it is plain CFG to the eye."
@@ -162,21 +192,33 @@ class Trace:
             text += f", at one step ({start:.0%} of the run)"
         else:
             text += f" between {start:.0%} and {end:.0%} of the run"
-        rest = [step for step in self.steps if step not in shown]
-        if all(step.state not in RECTIFIED for step in rest):
-            where = "without guidance" if all(step.state == UNGUIDED for step in rest) else "plain CFG"
-            return f"{text}; elsewhere it was {where}."
+        seen, broken = {id(step) for step in shown}, set(self.broken)
+        rest = {step.state for step in self.steps if id(step) not in seen and step.percent not in broken}
+        if not rest:
+            return f"{text}."
+        if rest.isdisjoint(RECTIFIED):
+            return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else 'plain CFG'}."
         return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG."
 
+    def _broken_steps(self) -> str:
+        """Which steps were not finite, in words."""
+        count, first = len(self.broken), f"{self.broken[0]:.0%} of the run"
+        if count == 1:
+            where = f"one step ({first})"
+        elif count == len(self.steps):
+            where = "every step"
+        else:
+            where = f"{count} of {len(self.steps)} steps (the first at {first})"
+        return f"the numbers of {where} were not finite (NaN or infinite)"
+
     def rows(self) -> list[dict[str, float | str | None]]:
-        """One dict a step, of the fields of ``Step`` and ``effective``."""
-        return [{**asdict(step), "effective": step.effective} for step in self.steps]
+        """The row of each step."""
+        return [step.row() for step in self.steps]
 
     def table(self) -> str:
         """The rows as comma-separated values with a header line; numbers to six digits, empty where there is none."""
         text = io.StringIO()
-        names: Sequence[str] = [*(entry.name for entry in fields(Step)), "effective"]
-        writer = csv.DictWriter(text, names, lineterminator="\n")
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for row in self.rows():
             writer.writerow(

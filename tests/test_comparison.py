@@ -95,6 +95,12 @@ def shown(server: ComfyServer, prompt: Prompt) -> tuple[Events, dict[str, Any], 
     return events, output, results.get("save")
 
 
+def prompts(tiles: list[dict[str, Any]]) -> list[Prompt]:
+    """The prompt of each tile, as the page makes it of that of the first."""
+    whole = [tile.get("prompt") or {**tiles[0]["prompt"], **tile["changes"]} for tile in tiles]
+    return [{name: content for name, content in prompt.items() if content is not None} for prompt in whole]
+
+
 def in_sheet(sheet: np.ndarray, image: np.ndarray) -> bool:
     """Whether these very pixels are somewhere on the sheet."""
     height, width = image.shape[:2]
@@ -237,14 +243,14 @@ def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:
     _, output, save = shown(server, moved)
     assert output["at"] == names["compare"]
     made = drawn(server, save["images"])
-    for index, tile in enumerate(output["reg_tiles"]):
-        assert all(name.isdecimal() for name in tile["prompt"])
-        assert tile["prompt"]["4"]["class_type"] == "UNETLoader"
-        titles = [content["_meta"]["title"] for content in tile["prompt"].values()]
+    for index, (tile, alone) in enumerate(zip(output["reg_tiles"], prompts(output["reg_tiles"]), strict=True)):
+        assert all(name.isdecimal() for name in alone)
+        assert alone["4"]["class_type"] == "UNETLoader"
+        titles = [content["_meta"]["title"] for content in alone.values()]
         assert f"Save {tile['label']}" in titles
-        (result,) = server.run(tile["prompt"]).values()
-        alone = drawn(server, result["images"])
-        assert all(map(np.array_equal, alone, made[2 * index : 2 * index + 2])), tile["label"]
+        assert sum(title.startswith("KSampler") for title in titles) == 1
+        (result,) = server.run(alone).values()
+        assert all(map(np.array_equal, drawn(server, result["images"]), made[2 * index : 2 * index + 2])), tile["label"]
 
 
 def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> None:  # noqa: F811
@@ -258,7 +264,7 @@ def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> N
             assert embedded["compare"]["_meta"]["tiles"] == output["reg_tiles"]
             assert embedded["compare"]["inputs"] == prompt["compare"]["inputs"]
     _, opened, _ = shown(server, embedded)
-    assert [tile["prompt"] for tile in opened["reg_tiles"]] == [tile["prompt"] for tile in output["reg_tiles"]]
+    assert prompts(opened["reg_tiles"]) == prompts(output["reg_tiles"])
 
 
 def test_linked_widgets(server: ComfyServer) -> None:  # noqa: F811

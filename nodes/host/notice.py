@@ -3,39 +3,89 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
+
+from comfy.model_management import InterruptProcessingException
 
 from .prompt import running_prompt
 
 logger = logging.getLogger("REG")
+log_warning = partial(logger.warning, "REG: %s")
 
 
-def _server() -> Any:
-    return getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+@contextmanager
+def harmless(what: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Diagnostics never cost an image: what fails inside becomes one line for ``warn``, and an interrupt passes."""
+    try:
+        yield
+    except InterruptProcessingException:
+        raise
+    except Exception as error:
+        logger.debug("REG: %s", what, exc_info=True)
+        reason = str(error).strip().splitlines() or [""]
+        warn(
+            f"{what} failed ({type(error).__name__}: {reason[0]}); the image does not depend on it. "
+            "Start ComfyUI with --verbose DEBUG to see where."
+        )
+
+
+def jsonable(value: Any) -> Any:
+    """The same JSON value with None for NaN and infinity, which JSON does not have and a browser refuses to read."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: jsonable(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(entry) for entry in value]
+    return value
+
+
+def note(node: dict[str, Any], key: str, value: Any) -> None:
+    """Put a JSON value beside a node of the prompt that the host saves with images."""
+    meta = node.get("_meta")
+    if not isinstance(meta, dict):  # a prompt may come without, or with null
+        meta = node["_meta"] = {}
+    meta[key] = jsonable(value)
 
 
 def write_down(choice: dict[str, str], node_id: str | None) -> None:
-    """Put what REG chose beside node ``node_id`` in the prompt that the host saves with images, where there is one."""
-    running = running_prompt()
-    if running is not None and node_id is not None and running.has_node(node_id):
-        running.get_node(node_id).setdefault("_meta", {})["rectified guidance"] = choice
+    """Note what REG chose beside node ``node_id`` of the running prompt, where there is one."""
+    with harmless("the note in the saved prompt", log_warning):
+        running = running_prompt()
+        if running is not None and node_id is not None and running.has_node(node_id):
+            note(running.get_node(node_id), "rectified guidance", choice)
 
 
 def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
     """Log ``text`` and show it on node ``node_id``, or on the node of the page that it was expanded from.
 
-    Without a running server only the log line is written.
+    Without a page that waits for the running prompt only the log line is written.
     """
     logger.log(level, "REG: %s", text)
-    server, running = _server(), running_prompt()
-    if server is not None and node_id is not None:
-        shown = running.get_display_node_id(node_id) if running is not None else node_id
-        server.send_progress_text(text, shown)
+    with harmless("the text on the node", log_warning):
+        server, running = _server_with_page(), running_prompt()
+        if server is not None and node_id is not None:
+            shown = running.get_display_node_id(node_id) if running is not None else node_id
+            server.send_progress_text(text, shown, server.client_id)
 
 
-def send(event: str, data: dict[str, Any]) -> None:
-    """Send an event of JSON values to the page whose prompt is running; without a running server, nothing."""
-    server = _server()
-    if server is not None and server.client_id is not None:
-        server.send_sync(event, data, server.client_id)
+def send(event: str, data: dict[str, Any]) -> bool:
+    """Send an event of JSON values to the page whose prompt is running, if there is one; False where that failed."""
+    sent = False
+    with harmless(f"the event {event}", log_warning):
+        server = _server_with_page()
+        if server is not None:
+            server.send_sync(event, jsonable(data), server.client_id)
+        sent = True
+    return sent
+
+
+def _server_with_page() -> Any:
+    """The server, where it knows to which page the running prompt belongs."""
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    return None if getattr(server, "client_id", None) is None else server

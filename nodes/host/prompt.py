@@ -1,8 +1,12 @@
-"""The prompt that the host is running, where there is one: which node runs, and what lies upstream of a node."""
+"""The prompt that the host is running, where there is one: which node runs, and what lies upstream of a node.
+
+A prompt may come from anywhere, and the host looks only at those nodes that it runs: what is missing is passed over.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,13 +26,10 @@ def running_prompt() -> Any:
 
 def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
     """The nodes that feed a node of the running prompt, or one of its inputs, nearest first."""
-    prompt = running_prompt()
-    waiting, seen = [node_id], {node_id}
-    while prompt is not None and waiting:
-        name = waiting.pop(0)
-        if not prompt.has_node(name):
-            continue
-        inputs = prompt.get_node(name).get("inputs", {})
+    waiting, seen = deque([node_id]), {node_id}
+    while waiting:
+        name = waiting.popleft()
+        inputs = _part(name, "inputs", dict, {})
         values = [inputs.get(input_id)] if name == node_id and input_id is not None else inputs.values()
         for value in values:
             if isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and value[0] not in seen:
@@ -38,8 +39,8 @@ def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
 
 
 def class_type(node_id: str) -> str:
-    """Class of a node of the running prompt."""
-    return running_prompt().get_node(node_id)["class_type"]
+    """Class of a node of the running prompt; empty if it is not there."""
+    return _part(node_id, "class_type", str, "")
 
 
 def downstream(node_id: str, kind: str, input_id: str) -> list[str]:
@@ -47,3 +48,11 @@ def downstream(node_id: str, kind: str, input_id: str) -> list[str]:
     prompt = running_prompt()
     names = [] if prompt is None else sorted(prompt.all_node_ids())
     return [name for name in names if class_type(name) == kind and node_id in upstream(name, input_id)]
+
+
+def _part(node_id: str, name: str, kind: type, default: Any) -> Any:
+    """An entry of a node of the running prompt, if it is there and of this kind."""
+    prompt = running_prompt()
+    node = prompt.get_node(node_id) if prompt is not None and prompt.has_node(node_id) else None
+    value = node.get(name) if isinstance(node, dict) else None
+    return value if isinstance(value, kind) else default

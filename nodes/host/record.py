@@ -6,20 +6,33 @@ import logging
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...reg_core.trace import Picture, Step, Trace, factor_statistics, places, shown
+from ...reg_core.trace import REMEDY, UNUSABLE, Picture, Step, Trace, factor_statistics, finite, places, shown
 from .estimation import AUTO, Estimation
 from .evaluation import Evaluation
-from .notice import send, tell
+from .notice import harmless, send, tell
 from .preview import preview
 
 PICTURES = 6
 """Steps of a run that are kept to look at."""
+STATISTICS = ("mean", "low", "high", "min", "max")
+"""What ``factor_statistics`` gives, in its order."""
+RUNS = 16
+"""Runs of one REG that are kept, the last of as many samplers."""
+
+
+def keep(traces: dict[str | None, Trace], sampler: str | None, trace: Trace) -> None:
+    """Put the trace of a sampler's run in place of its former one, and let the oldest of too many go."""
+    traces.pop(sampler, None)
+    traces[sampler] = trace
+    while len(traces) > RUNS:
+        del traces[next(iter(traces))]
 
 
 def _chosen(sigmas: Sequence[float]) -> set[float]:
@@ -33,17 +46,21 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _merged(parts: Sequence[Step], weight: float | None, seconds: float) -> Step:
-    """One step of the parts (context windows) that were evaluated at its noise level."""
+def _merged(parts: Sequence[Step]) -> Step:
+    """One step of the parts (context windows) that were evaluated at its noise level; without one, no numbers."""
     first = parts[0]
-    smallest = [part.min for part in parts if part.min is not None]
-    largest = [part.max for part in parts if part.max is not None]
+    if len(parts) == 1:
+        return first
+    if any(part.state == UNUSABLE for part in parts):
+        return Step(first.percent, first.sigma, UNUSABLE)
     means = {
         name: _mean([getattr(part, name) for part in parts])
         for name in ("mean", "low", "high", "before", "after", "change")
     }
+    smallest = [part.min for part in parts if part.min is not None]
+    largest = [part.max for part in parts if part.max is not None]
     extremes = {"min": min(smallest, default=None), "max": max(largest, default=None)}
-    return Step(first.percent, first.sigma, first.state, weight, **means, **extremes, seconds=seconds)
+    return Step(first.percent, first.sigma, first.state, **means, **extremes)
 
 
 @dataclass
@@ -67,8 +84,10 @@ class GuidanceRecord:
     def expect(self, evaluation: Evaluation) -> None:
         """Note when a step begins, and at the first of them how many the sampler announces."""
         if self._looked_at is None:
-            sigmas = evaluation.sampled_sigmas
-            self._looked_at, self.trace.total = _chosen(sigmas), len(sigmas)
+            self._looked_at = set()
+            with self._harmless:
+                sigmas = evaluation.sampled_sigmas
+                self._looked_at, self.trace.total = _chosen(sigmas), len(sigmas)
         if not self._parts:
             self._began = time.perf_counter()
 
@@ -86,30 +105,52 @@ class GuidanceRecord:
         unconditional: Tensor,
         rectified: Tensor,
     ) -> None:
-        """Keep the numbers of an evaluation, and its picture if it is one of those to look at."""
-        gap, rectified_gap = conditional - unconditional, conditional - rectified
-        factor, square = places(gap, rectified_gap)
-        norms = [torch.linalg.vector_norm(part) for part in (gap, rectified_gap, rectified_gap - gap, conditional)]
-        numbers = [*torch.stack([*factor_statistics(factor, square), *norms]).tolist()]
-        mean, low, high, smallest, largest, before, after, moved, size = numbers
-        elements = math.sqrt(gap.numel())
-        change = None
-        if before > 16 * torch.finfo(gap.dtype).eps * size:  # a gap of rounding errors says nothing
-            change = moved / before
-        else:
-            mean = low = high = smallest = largest = None
-        norms = {"before": before / elements, "after": after / elements, "change": change}
-        self._add(Step(percent, sigma, state, None, mean, low, high, smallest, largest, **norms))
-        looked_at = self._looked_at or set()
-        seen = shown(factor, conditional) if sigma in looked_at and change is not None else None
-        if seen is not None:
-            looked_at.discard(sigma)
-            self.trace.pictures.append(Picture(percent, seen[0], *preview(latent_format, seen[1])))
+        """Keep the numbers of an evaluation, and its picture if it is one of those to look at.
+
+        One transfer from the device, which also makes the time of the step true.
+        """
+        step = Step(percent, sigma, state)
+        with self._harmless:
+            gap, rectified_gap = conditional - unconditional, conditional - rectified
+            factor, square = places(gap, rectified_gap)
+            step = _measured(step, factor, square, gap, rectified_gap, conditional)
+            if step.state == UNUSABLE:
+                self._break(percent)
+            elif sigma in (self._looked_at or ()) and step.change is not None:
+                self._look(step, latent_format, factor, conditional)
+        self._add(step)
 
     def weigh(self, arguments: dict[str, Any]) -> list[Tensor]:
         """The host's pre-CFG hook, which hears the weight: ends the step, and passes the predictions on unchanged."""
-        self._end_step(float(arguments["cond_scale"]))
+        with self._harmless:
+            if any(part.state == UNUSABLE for part in self._parts) and not all(
+                bool(prediction.isfinite().all()) for prediction in arguments["conds_out"]
+            ):
+                self._break(self._parts[0].percent)
+            self._end_step(finite(float(arguments["cond_scale"])))
         return arguments["conds_out"]
+
+    @property
+    def _harmless(self) -> AbstractContextManager[None]:
+        return harmless("the record of what REG does", self._fail)
+
+    def _fail(self, text: str) -> None:
+        self.trace.missing = "its record failed. Start ComfyUI with --verbose DEBUG and run again to see where."
+        self.warn(text)
+
+    def _look(self, step: Step, latent_format: Any, factor: Tensor, conditional: Tensor) -> None:
+        """Keep the picture of a step to look at."""
+        seen = shown(factor, conditional)
+        if seen is not None and self._looked_at is not None:
+            self._looked_at.discard(step.sigma)
+            self.trace.pictures.append(Picture(step.percent, seen[0], *preview(latent_format, seen[1], self.warn)))
+
+    def _break(self, percent: float) -> None:
+        """A step without usable factor is plain CFG; one whose numbers are not finite is broken."""
+        if not self.trace.broken:
+            self.warn(f"the numbers at {percent:.0%} of the run are not finite (NaN or infinite). {REMEDY}")
+        if self.trace.broken[-1:] != [percent]:
+            self.trace.broken.append(percent)
 
     def _add(self, part: Step) -> None:
         if self._parts and self._parts[0].sigma != part.sigma:
@@ -119,23 +160,26 @@ class GuidanceRecord:
     def _end_step(self, weight: float | None) -> None:
         if not self._parts:
             return
-        step = _merged(self._parts, weight, time.perf_counter() - self._began)
+        step = replace(_merged(self._parts), weight=weight, seconds=time.perf_counter() - self._began)
         self._parts.clear()
         self.trace.steps.append(step)
         if self.inspectors:
-            row = {**self.trace.rows()[-1]}
             index, total = len(self.trace.steps) - 1, self.trace.total
             data = {"inspectors": list(self.inspectors), "run": str(id(self)), "index": index, "total": total}
-            send("reg.step", {**data, "step": row})
+            if not send("reg.step", {**data, "step": step.row()}):
+                self.inspectors = ()  # it would fail again at every step
 
     def report(self, estimation: Estimation) -> None:
         """Tell what happened; the warnings once more, since a node shows only the last that it was told."""
-        self._end_step(None)
-        method = {"strength": f"{estimation.method.strength:g}", **estimation.choice}
-        settings = ", ".join(f"{name} {value}" for name, value in method.items())
-        self.trace.how = ". ".join([settings, *self.warnings])
-        self.trace.source = self.node_id
-        tell("\n".join([self.summary(estimation), *self.warnings]), self.node_id)
+        with self._harmless:
+            self._end_step(None)
+            if self.trace.changed:
+                self.trace.missing = ""  # what is there is worth showing
+            method = {"strength": f"{estimation.method.strength:g}", **estimation.choice}
+            settings = ", ".join(f"{name} {value}" for name, value in method.items())
+            self.trace.how = ". ".join([settings, *self.warnings])
+            self.trace.source = self.node_id
+            tell("\n".join([self.summary(estimation), *self.warnings]), self.node_id)
 
     def summary(self, estimation: Estimation) -> str:
         """One line: what happened and how it was chosen, or why nothing did."""
@@ -153,3 +197,18 @@ class GuidanceRecord:
             f"factor {min(factors):.2f} to {max(factors):.2f}, "
             f"in {len(changed)} of {len(self.trace.steps)} evaluations ({how}){why}"
         )
+
+
+def _measured(
+    step: Step, factor: Tensor, square: Tensor, gap: Tensor, rectified_gap: Tensor, conditional: Tensor
+) -> Step:
+    """The step with its numbers; unusable and without any where they are not finite."""
+    parts = (gap, rectified_gap, rectified_gap - gap, conditional)
+    norms = torch.stack([torch.linalg.vector_norm(part.float()) for part in parts])
+    before, after, moved, size, *statistics = torch.cat([norms, factor_statistics(factor, square)]).tolist()
+    elements = math.sqrt(gap.numel())
+    changed = not before <= 16 * torch.finfo(gap.dtype).eps * size  # a gap of rounding errors says nothing
+    if not all(map(math.isfinite, (before, after, moved, size, *(statistics if changed else ())))):
+        return replace(step, state=UNUSABLE)
+    shown = dict(zip(STATISTICS, statistics, strict=True), change=moved / before) if changed else {}
+    return replace(step, before=before / elements, after=after / elements, **shown)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 import nodes  # the host's own module, not the folder of this pack
 
+from ...reg_core.packing import packed
 from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
 from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Trace
@@ -31,11 +32,11 @@ from .memory import announce
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import send, tell, write_down
 from .prompt import class_type, downstream, executing_node, upstream
-from .record import GuidanceRecord
+from .record import GuidanceRecord, keep
 
 INSPECTOR, INSPECTED = "REG_Inspector", "samples"
 TRACES = "guidance_traces"
-"""Where a LATENT carries the traces of the run that made it."""
+"""Where a LATENT carries the traces of the run that made it, packed."""
 
 Model = Any
 
@@ -64,7 +65,7 @@ class Guidance:
     node_id: str | None = None
     habits: Habits = field(default_factory=Habits, compare=False)
     traces: dict[str | None, Trace] = field(default_factory=dict, compare=False)
-    """What the last run did, by the node that sampled."""
+    """What the last runs did, by the node that sampled."""
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
@@ -96,7 +97,7 @@ class Guidance:
         options["sampler_pre_cfg_function"] = [*options.get("sampler_pre_cfg_function", []), run.record.weigh]
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
-        self.traces[sampler] = run.record.trace
+        keep(self.traces, sampler, run.record.trace)
         if run.estimation.taken:
             write_down(run.estimation.choice, self.node_id)
         return output
@@ -246,4 +247,4 @@ def ksample(
     sampled = nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
         model, *settings, positive, negative, latent_image, **part
     )[0]
-    return {**sampled, TRACES: traces(model)}
+    return {**sampled, TRACES: packed(traces(model))}

@@ -11,7 +11,8 @@ const WIDTH = 360
 const HINT = "After a run, any tile of the sheet can be opened here as a workflow."
 
 /**
- * @typedef {{label: string, row: string, column: string, seconds: number | null, prompt: object}} Tile
+ * A tile has its prompt, or what is other in it than in that of the first: nodes by id, null for one that it lacks.
+ * @typedef {{label: string, row: string, column: string, seconds: number | null, prompt?: object, changes?: object}} Tile
  */
 
 class TileList {
@@ -30,7 +31,8 @@ class TileList {
     this.tiles = []
     this.form.addEventListener("submit", (event) => {
       event.preventDefault()
-      openTile(this.tiles[this.select.selectedIndex])
+      const { label, prompt, changes } = this.tiles[this.select.selectedIndex]
+      openTile(label, prompt ?? changed(this.tiles[0].prompt, changes))
     })
     this.form.addEventListener("keydown", (event) => event.stopPropagation()) // keys here are no shortcuts of the host
     const widget = addPanel(node, "reg_tiles", "REG_TILES", element, HEIGHT, { serialize: false })
@@ -51,8 +53,13 @@ class TileList {
   }
 }
 
-/** Opens the prompt of a tile the way the host opens a prompt in API format: in a new tab. @param {Tile} tile */
-function openTile({ label, prompt }) {
+/** A prompt with other nodes, without those that are null. */
+function changed(prompt, changes) {
+  return Object.fromEntries(Object.entries({ ...prompt, ...changes }).filter(([, node]) => node))
+}
+
+/** Opens the prompt of a tile the way the host opens a prompt in API format: in a new tab. */
+function openTile(label, prompt) {
   app.canvas.setGraph(app.rootGraph)
   app.loadApiJson(renumbered(prompt), `Tile ${label.replaceAll(/[\\/:*?"<>|]/g, "-")}`)
 }
