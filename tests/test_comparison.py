@@ -267,6 +267,28 @@ def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> N
     assert prompts(opened["reg_tiles"]) == prompts(output["reg_tiles"])
 
 
+def test_long_text_is_in_the_file_once_and_not_once_a_tile(server: ComfyServer) -> None:  # noqa: F811
+    """64 tiles of a prompt of 10 KB, in a subgraph, whose ids are none for a prompt of its own."""
+    text = "38" + " painted in oil, highly detailed" * 320
+    prompt = saved(compare("cfg", "1,2,3,4,5,6,7,8", "method", "CFG, REG, SNR 1, SNR 2, SNR 3, SNR 4, SNR 5, SNR 6"), 0)
+    prompt |= {
+        "6:1": node("StringSubstring", string=text, start=0, end=2),
+        "digits": node("REG_PlaygroundConditioning", classes=["6:1", 0]),
+    }
+    prompt["compare"]["inputs"]["steps"] = 1
+    results = server.run(prompt)
+    (entry,) = results["save"]["images"]
+    query = urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
+    with Image.open(io.BytesIO(server.read(f"/view?{query}"))) as image:
+        embedded = image.text["prompt"]
+    tiles = json.loads(embedded)["compare"]["_meta"]["tiles"]
+    assert len(tiles) == 64
+    assert len(embedded) < 100_000
+    for prompt_of_tile in prompts(tiles):
+        (words,) = [part["inputs"]["string"] for part in prompt_of_tile.values() if "string" in part["inputs"]]
+        assert words == text
+
+
 def test_linked_widgets(server: ComfyServer) -> None:  # noqa: F811
     prompt = compare("method", "", "none", "", seed=51) | {
         "weight": node("PrimitiveFloat", value=4.0),

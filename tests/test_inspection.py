@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import comfy.latent_formats
 import comfy.model_management
@@ -11,17 +11,22 @@ import comfy.samplers
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
+from comfy_execution.graph import DynamicPrompt
+from comfy_execution.progress import reset_progress_state
 from comfy_extras import nodes_context_windows
 from torch import Tensor
 
 import nodes
 from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.notice import write_down
 from reg_pack.nodes.host.preview import preview
+from reg_pack.nodes.host.prompt import class_type, downstream, upstream
+from reg_pack.nodes.host.record import RUNS, GuidanceRecord, keep
 from reg_pack.nodes.host.sampling import TRACES, Guidance, ScheduledWeight, guider, ksample, traces
-from reg_pack.nodes.inspection import looks
+from reg_pack.nodes.inspection import Inspector, looks
 from reg_pack.reg_core.packing import unpacked
 from reg_pack.reg_core.schedule import Interval, Linear
-from reg_pack.reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, Trace
+from reg_pack.reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Step, Trace
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -205,3 +210,139 @@ def test_cancel_ends_the_run_before_the_next_evaluation(estimator: str, at: int)
     assert evaluations == at
     assert traces(guided) == {}
     assert comfy.model_management.in_training is False
+
+
+class Inputs(NamedTuple):
+    """What a record asks of an evaluation."""
+
+    sampled_sigmas: list[float]
+
+
+def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> GuidanceRecord:
+    """The record of a run of plain steps, as the wrappers write it."""
+    record = GuidanceRecord("reg", inspectors)
+    latent_format, prediction = comfy.latent_formats.SD3(), torch.randn(3, 1, 16, 8, 8)
+    sigmas = [1 - index / steps for index in range(steps)]
+    for sigma in sigmas:
+        record.expect(Inputs(sigmas))
+        record.rectified(TAKEN, 1 - sigma, sigma, latent_format, *prediction)
+        record.weigh({"cond_scale": CFG, "conds_out": list(prediction[:2])})
+    return record
+
+
+def test_work_of_a_record_grows_with_the_steps_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = 0
+    effective = Step.effective.fget
+
+    def counted(step: Step) -> float | None:
+        nonlocal built
+        built += 1
+        return effective(step)
+
+    monkeypatch.setattr(Step, "effective", property(counted))
+    for steps in (10, 40):
+        built = 0
+        assert len(recorded(steps).trace.steps) == steps
+        assert built == steps
+    built = 0
+    recorded(40, inspectors=())
+    assert built == 0
+
+
+def test_step_with_a_broken_window_is_broken() -> None:
+    record, latent_format = GuidanceRecord(None), comfy.latent_formats.SD3()
+    good, bad = torch.randn(3, 1, 16, 8, 8), torch.full((3, 1, 16, 8, 8), torch.nan)
+    for predictions in (good, bad, good):
+        record.expect(Inputs([1.0, 0.5]))
+        record.rectified(TAKEN, 0.0, 1.0, latent_format, *predictions)
+    record.weigh({"cond_scale": CFG, "conds_out": list(bad[:2])})
+    assert [step.row() for step in record.trace.steps] == [
+        {**Step(0.0, 1.0, UNUSABLE, CFG).row(), "seconds": record.trace.steps[0].seconds, "effective": CFG}
+    ]
+    assert record.trace.broken == [0.0]
+
+
+def test_traces_of_the_last_samplers_are_kept() -> None:
+    found: dict[str | None, Trace] = {}
+    for index in range(3 * RUNS):
+        keep(found, str(index), Trace(total=index))
+        keep(found, "often", Trace(total=index))
+    assert len(found) == RUNS
+    assert list(found) == [str(index) for index in range(2 * RUNS + 1, 3 * RUNS)] + ["often"]
+    assert found["often"].total == 3 * RUNS - 1
+
+
+def test_record_that_fails_costs_no_image() -> None:
+    """Predictions of a shape that nothing can be made of, as of a sampler that is unlike any other."""
+    model = reg(FAMILIES["SD3 flow"]())
+    expected = sample(model)
+    run = Guidance._run
+
+    def failing(guidance: Guidance, inspectors: Any = ()) -> Any:
+        result = run(guidance, inspectors)
+        result.record.trace.pictures = None  # pyright: ignore[reportAttributeAccessIssue]
+        return result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Guidance, "_run", failing)
+        assert torch.equal(sample(model), expected)
+    trace = traces(model)[None]
+    assert len(trace.steps) == STEPS
+    assert any("the record of what REG does failed (AttributeError" in part for part in trace.how.split(". "))
+
+
+def test_colours_that_fail_give_grey_and_one_line() -> None:
+    def reshape(denoised: Tensor) -> Tensor:
+        raise IndexError("no such axis")
+
+    latent_format, warned = comfy.latent_formats.SD15(), []
+    latent_format.latent_rgb_factors_reshape = reshape  # pyright: ignore[reportAttributeAccessIssue]
+    denoised = torch.randn(1, 4, 8, 8)
+    picture, latent = preview(latent_format, denoised, warned.append)
+    assert picture.shape == (8, 8, 3) and torch.equal(picture[..., 0], picture[..., 2])
+    assert (float(picture.min()), float(picture.max())) == (0.0, pytest.approx(1.0))
+    assert torch.equal(latent, latent_format.process_out(denoised))
+    assert len(warned) == 1 and "(IndexError: no such axis)" in warned[0]
+
+
+def test_interrupt_passes_where_other_faults_are_caught() -> None:
+    class CancelledVAE:
+        def decode(self, latent: Tensor) -> Tensor:
+            raise comfy.model_management.InterruptProcessingException
+
+    trace = traced(reg(FAMILIES["SD3 flow"]()))
+    with pytest.raises(comfy.model_management.InterruptProcessingException):
+        looks(trace, 2, CancelledVAE(), pytest.fail)
+
+
+@pytest.mark.parametrize("data", [None, "text", {"k": Trace()}, [{"sampler": "k"}]], ids=str)
+def test_malformed_traces_in_a_latent_are_no_trace(data: Any) -> None:
+    samples = {"samples": torch.zeros(1, 16, 8, 8), TRACES: data}
+    result = Inspector.PREPARE_CLASS_CLONE(None).execute(samples, 2).args
+    assert result[0] is samples
+    assert "no trace of REG was found. Connect" in result[2]
+
+
+GAPS: dict[str, Any] = {
+    "k": {"class_type": "KSampler", "inputs": {"model": ["reg", 0], "latent_image": ["gone", 0]}},
+    "reg": {"class_type": "REG_Guidance", "inputs": None, "_meta": None},
+    "stray": {"class_type": "REG_Inspector"},
+    "null": {"class_type": "REG_Inspector", "inputs": None},
+    "list": {"class_type": "REG_Inspector", "inputs": [["k", 0]]},
+    "odd": {"class_type": None, "inputs": {"samples": ["k", 0]}},
+    "text": "no node at all",
+    "inspect": {"class_type": "REG_Inspector", "inputs": {"samples": ["k", 0]}},
+}
+
+
+def test_prompt_is_searched_past_its_gaps() -> None:
+    reset_progress_state("gaps", DynamicPrompt(GAPS))
+    try:
+        assert downstream("k", "REG_Inspector", "samples") == ["inspect"]
+        assert list(upstream("inspect")) == ["k", "reg", "gone"]
+        assert [class_type(name) for name in ("k", "gone", "odd", "text")] == ["KSampler", "", "", ""]
+        write_down({"form": "row-sum"}, "reg")
+        assert GAPS["reg"]["_meta"] == {"rectified guidance": {"form": "row-sum"}}
+        write_down({"form": "row-sum"}, "text")  # nothing to write it on
+    finally:
+        reset_progress_state("", DynamicPrompt({}))

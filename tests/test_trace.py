@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
+from reg_core.packing import packed, unpacked
 from reg_core.trace import (
     CARRIED,
     OUTSIDE,
@@ -16,6 +19,7 @@ from reg_core.trace import (
     TAKEN,
     UNGUIDED,
     UNUSABLE,
+    Picture,
     Step,
     Trace,
     factor_statistics,
@@ -121,3 +125,78 @@ def test_what_is_shown_is_the_first_sample_and_of_a_video_its_middle_frame() -> 
         assert found is not None
         assert torch.equal(found[0], expected[0]) and torch.equal(found[1], expected[1])
     assert shown(torch.randn(1, 100), torch.randn(1, 1, 100)) is None
+
+
+def test_run_with_broken_steps_says_where_and_what_to_do() -> None:
+    half = run((TAKEN, 0.4), (TAKEN, 0.2), (UNUSABLE, None), (UNUSABLE, None))
+    half.broken = [0.5, 0.75]
+    assert half.sentence() == (
+        "REG changed the guidance by 30% on average between 0% and 25% of the run. But the numbers of 2 of 4 steps "
+        "(the first at 50% of the run) were not finite (NaN or infinite), which can break the image. Load the model in "
+        "another precision, such as fp32."
+    )
+    one = run((TAKEN, 0.4), (UNUSABLE, None), (OUTSIDE, None))
+    one.broken = [1 / 3]
+    assert "at one step (0% of the run); elsewhere it was plain CFG. But the numbers of one step (33%" in one.sentence()
+
+
+def test_rows_and_table_have_no_number_that_json_lacks() -> None:
+    step = Step(0.5, math.inf, TAKEN, weight=1e308, mean=1e308, low=math.nan, high=-math.inf, change=0.5)
+    trace = Trace(steps=[step])
+    (row,) = trace.rows()
+    assert [name for name, value in row.items() if value is None] == [
+        *("sigma", "low", "high", "min", "max", "before", "after", "seconds", "effective")
+    ]
+    assert "inf" not in trace.table() and "nan" not in trace.table()
+
+
+def test_packed_traces_are_plain_and_come_back_whole() -> None:
+    trace = run((TAKEN, 0.4), (UNUSABLE, None))
+    trace.how, trace.source, trace.broken = "strength 1", "6:3", [0.5]
+    trace.pictures = [Picture(0.0, torch.rand(4, 4), torch.rand(4, 4, 3), torch.rand(1, 16, 4, 4))]
+    file = io.BytesIO()
+    torch.save(packed({"7:1": trace, None: Trace(missing="not connected")}), file)
+    file.seek(0)
+    again = unpacked(torch.load(file, weights_only=True))
+    assert list(again) == ["7:1", None]
+    (picture,), (former,) = again["7:1"].pictures, trace.pictures
+    assert picture.percent == former.percent and all(map(torch.equal, picture[1:], former[1:]))
+    assert again[None] == Trace(missing="not connected")
+    assert replace(again["7:1"], pictures=[]) == replace(trace, pictures=[])
+
+
+def changed(**changes: Any) -> list[dict[str, Any]]:
+    (data,) = packed({"k": run((TAKEN, 0.4))})
+    return [{**data, **changes}]
+
+
+MALFORMED: list[Any] = [
+    None,
+    7,
+    "text",
+    {"k": run((TAKEN, 0.4))},
+    [{}],
+    [None],
+    changed(sampler=["k"]),
+    changed(total="many"),
+    changed(steps=[{"percent": 0.5}]),
+    changed(steps=[{"percent": 0.5, "sigma": math.nan, "state": TAKEN}]),
+    changed(steps=[{"percent": 0.5, "sigma": 1.0, "state": None}]),
+    changed(steps=[{"percent": 0.5, "sigma": 1.0, "state": TAKEN, "mean": "high"}]),
+    changed(steps=[{"percent": 0.5, "sigma": 1.0, "state": TAKEN, "colour": 1.0}]),
+    changed(broken=[math.inf]),
+    changed(pictures=[{"percent": 0.5, "factor": torch.rand(4), "preview": None, "latent": None}]),
+]
+
+
+@pytest.mark.parametrize("data", MALFORMED, ids=range(len(MALFORMED)))
+def test_data_of_another_making_are_no_traces(data: Any) -> None:
+    assert unpacked(changed()) != {}
+    assert unpacked(data) == {}
+
+
+def test_shown_parts_do_not_keep_the_whole() -> None:
+    video = torch.randn(2, 4, 5, 8, 6)
+    found = shown(video[:, 0], video)
+    assert found is not None
+    assert [part.untyped_storage().nbytes() for part in found] == [4 * 8 * 6, 4 * 4 * 8 * 6]
