@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..reg_core.trace import CARRIED, TAKEN, UNUSABLE, Trace
+from ..reg_core.trace import CARRIED, SEPARATE, TAKEN, UNUSABLE, Trace
 from .plot import FAINT, Paper, Plot
 
 WIDTH, MARGIN, PLOT_HEIGHT = 1280, 36, 250
 REG, PLAIN, BAND, EXTREMES = "#1f6f8b", "#c2703d", "#cfe3ea", "#9fb9c2"
-STATE_COLOURS = {TAKEN: REG, CARRIED: "#8fc1d1", UNUSABLE: "#c0392b"}
+STATE_COLOURS = {TAKEN: REG, CARRIED: "#8fc1d1", UNUSABLE: "#c0392b", SEPARATE: "#9b7bb8"}
 OTHERS = "#c9c9c1"
 BROKEN = "#f3cdc8"
 

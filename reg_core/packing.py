@@ -40,6 +40,8 @@ def _unpacked(run: dict[str, Any]) -> Trace:
         how=_text(run["how"]),
         source=_text(run["source"], None),
         missing=_text(run["missing"]),
+        altered=_number(run["altered"]),
+        undone=bool(run["undone"]),
         broken=[_number(percent) for percent in run["broken"]],
         steps=[Step(**{name: _cell(name, value) for name, value in step.items()}) for step in run["steps"]],
         pictures=[

@@ -8,21 +8,20 @@ import math
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 TAKEN, CARRIED, PURE_NOISE = "taken", "carried", "pure noise"
-OUTSIDE, UNGUIDED, UNUSABLE = "outside", "unguided", "unusable"
+OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE = "outside", "unguided", "separate", "unusable"
 RECTIFIED = (TAKEN, CARRIED, PURE_NOISE)
 """States of a step: the product was taken, carried along, or 0 for pure noise; REG was out of its range, there was no
-guidance to rectify (w = 1), or no usable product."""
+guidance to rectify (w = 1), the two predictions were asked for one at a time, or there was no usable product."""
 
 NEGLIGIBLE = 0.02
 """A change of the guidance that does not show: within it, a step counts as plain CFG."""
-FAINT = 0.01
-"""Squared guidance, relative to its mean, below which a place has no say in the smallest and largest factor."""
 
 REMEDY = "Load the model in another precision, such as fp32."
+SEPARATELY = "another node (such as SkipLayerGuidanceDiTSimple) asks for the two predictions one at a time"
+TOGETHER = "Remove that node, or use SkipLayerGuidanceDiT, which works with REG."
 
 
 def finite(value: float | None) -> float | None:
@@ -86,58 +85,22 @@ class Picture(NamedTuple):
     """The conditional prediction, ``[1, channels, ...]``, for a VAE to decode."""
 
 
-def places(gap: Tensor, rectified_gap: Tensor) -> tuple[Tensor, Tensor]:
-    """Factor ``<G, g> / <g, g>`` over channels and squared guidance, both ``[batch, ...]`` without the channel axis.
-
-    ``gap`` g and ``rectified_gap`` G are ``[batch, channels, ...]``; the factor is nan where there is no guidance.
-    """
-    gap, rectified_gap = gap.float(), rectified_gap.float()
-    square = gap.square().sum(1)
-    return (rectified_gap * gap).sum(1) / square, square
-
-
-def factor_statistics(factor: Tensor, square: Tensor) -> Tensor:
-    """Mean, 5 % and 95 % quantile, smallest and largest factor of ``places``; the mean is nan without any guidance.
-
-    Cost: a sort of the places. In single precision, since not every device has double.
-    """
-    factor, square = factor.flatten(), square.flatten()
-    if not len(factor):
-        return factor.new_full((5,), torch.nan)
-    factor = factor.nan_to_num(0.0, 0.0, 0.0)
-    ordered, order = factor.sort()
-    share = square[order].cumsum(0)
-    total = share[-1]
-    marks = torch.searchsorted(share, torch.stack([0.05 * total, 0.95 * total])).clamp(max=len(factor) - 1)
-    strongest = factor[square.argmax(keepdim=True)]
-    extremes = torch.where(square < total * (FAINT / len(factor)), strongest, factor).aminmax()
-    return torch.stack([(factor * square).sum() / total, *ordered[marks], *extremes])
-
-
-def shown(factor: Tensor, denoised: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Factor ``[height, width]`` and prediction ``[1, channels, ...]`` to look at, on the CPU; None if packed."""
-    if denoised.ndim not in (4, 5):
-        return None
-    factor, denoised = factor[0], denoised[:1]
-    if denoised.ndim == 5:
-        middle = factor.shape[0] // 2
-        factor, denoised = factor[middle], denoised[:, :, middle : middle + 1]
-    # Copies, for a part of a tensor keeps the whole of it.
-    return factor.float().cpu().clone(), denoised.float().cpu().clone()
-
-
 @dataclass
 class Trace:
     """The steps of one run in order; ``total`` is how many the sampler has announced, 0 where it does not tell.
 
     ``how`` says by which settings, ``source`` which node rectified, ``missing`` why there is no run to speak of, and
-    ``broken`` at which sampling percents the numbers were not finite.
+    ``broken`` at which sampling percents the numbers were not finite. ``altered`` is how far the guidance that the
+    sampler received was from the rectified one, ``|H - G| / |G|`` over the run, where another node came in between, and
+    0 where none did; ``undone`` that it was the guidance before rectification.
     """
 
     total: int = 0
     how: str = ""
     source: str | None = None
     missing: str = ""
+    altered: float = 0.0
+    undone: bool = False
     broken: list[float] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
@@ -151,6 +114,11 @@ class Trace:
         """Why nothing happened, and what to do; empty if something did."""
         if self.missing:
             return f"no effect to show: {self.missing}"
+        if self.undone:
+            return (
+                "no effect: another node on this model puts back the predictions that REG has changed, "
+                "so the sampler receives plain guidance. Remove that node."
+            )
         if self.changed:
             return ""
         states = {step.state for step in self.steps}
@@ -160,6 +128,8 @@ class Trace:
             return (
                 "no effect: this guider asks for its predictions in a way of its own. Use the CFG Guider or REG Guider."
             )
+        if SEPARATE in states:
+            return f"no effect: {SEPARATELY}, so REG never sees them together. {TOGETHER}"
         if states == {UNGUIDED}:
             return "no effect: no guidance to rectify (cfg is 1, or no negative conditioning). Raise cfg above 1."
         if states <= {UNGUIDED, OUTSIDE}:
@@ -172,11 +142,29 @@ class Trace:
         return "no effect: positive and negative conditioning give the same prediction. Change one of them."
 
     def sentence(self) -> str:
-        """What happened, in one sentence, and in another what to do about steps that were not finite."""
-        if not self.changed:
-            return f"REG had {self.without_effect()}"
-        broken = f" But {self._broken_steps()}, which can break the image. {REMEDY}" if self.broken else ""
-        return self._effect() + broken
+        """What happened, in one sentence, and in others what to do about steps that broke and about other nodes."""
+        nothing = self.without_effect()
+        if nothing:
+            return f"REG had {nothing}"
+        broken = [f"But {self._broken_steps()}, which can break the image. {REMEDY}"] if self.broken else []
+        return " ".join([self._effect(), *broken, *self.others()])
+
+    def others(self) -> list[str]:
+        """What other nodes on the model did to the effect that REG had, a line for each, and what to do about it."""
+        if self.without_effect():
+            return []
+        lines, separate = [], sum(step.state == SEPARATE for step in self.steps)
+        if separate:
+            lines.append(
+                f"At {separate} of {len(self.steps)} steps {SEPARATELY}, so REG does not act there. {TOGETHER}"
+            )
+        if self.altered:
+            by = "less than 1%" if self.altered < 0.01 else f"{self.altered:.0%}"
+            lines.append(
+                "Another node changes the predictions after REG: the sampler receives guidance that differs from REG's "
+                f"by {by}. Remove that node to see REG alone."
+            )
+        return lines
 
     def _effect(self) -> str:
         """By how much the guidance was changed, and where."""
@@ -197,7 +185,8 @@ class Trace:
         if not rest:
             return f"{text}."
         if rest.isdisjoint(RECTIFIED):
-            return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else 'plain CFG'}."
+            where = "plain CFG" if SEPARATE not in rest else "not rectified"
+            return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else where}."
         return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG."
 
     def _broken_steps(self) -> str:

@@ -142,6 +142,18 @@ def multiply_the_negative(model: Model, factor: float = 0.0) -> Model:
     return model
 
 
+def put_back(model: Model) -> Model:
+    """A pre-CFG function that evaluates the model once more and gives the plain predictions."""
+
+    def plain(args: dict[str, Any]) -> list[Tensor]:
+        options = {"transformer_options": {"sample_sigmas": args["sigma"]}}
+        return comfy.samplers._calc_cond_batch(args["model"], args["conds"], args["input"], args["sigma"], options)
+
+    model = model.clone()
+    model.set_model_sampler_pre_cfg_function(plain)
+    return model
+
+
 def ask_one_at_a_time(model: Model) -> Model:
     """The two predictions are asked for one by one, each with the other left out (SkipLayerGuidanceDiTSimple)."""
 
@@ -182,5 +194,6 @@ NEIGHBOURS: dict[str, Callable[[Model], Model]] = {
     "part of the network without a gradient": forget_the_gradient,
     "windows of another pack": sub_windows,
     "negative overwritten before CFG": multiply_the_negative,
+    "plain predictions put back before CFG": put_back,
     "predictions asked for one at a time": ask_one_at_a_time,
 }

@@ -35,13 +35,14 @@ from reg_core import (
     guide,
     optimal_denoised,
 )
+from reg_core.factor import factor_statistics, places
+from reg_core.factor import shown as shown_places
 from reg_core.jacobian import difference_step, disagreement, reverse
 from reg_core.number import number, whole_number
 from reg_core.refresh import levels_by_noise, products_by_noise
 from reg_core.schedule import COMBINATIONS, Combined, Constant, Linear, check_range, from_dict, to_dict
 from reg_core.table import MOST_SHOWN, lookup, shown
-from reg_core.trace import RECTIFIED, UNGUIDED, Step, Trace, factor_statistics, places
-from reg_core.trace import shown as shown_places
+from reg_core.trace import RECTIFIED, UNGUIDED, Step, Trace
 
 NETWORKS = {
     "tanh": torch.tanh,

@@ -224,7 +224,7 @@ def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> Guidance
     latent_format, prediction = comfy.latent_formats.SD3(), torch.randn(3, 1, 16, 8, 8)
     sigmas = [1 - index / steps for index in range(steps)]
     for sigma in sigmas:
-        record.expect(Inputs(sigmas))
+        record.expect(Inputs(sigmas), sigma)
         record.rectified(TAKEN, 1 - sigma, sigma, latent_format, *prediction)
         record.weigh({"cond_scale": CFG, "conds_out": list(prediction[:2])})
     return record
@@ -253,7 +253,7 @@ def test_step_with_a_broken_window_is_broken() -> None:
     record, latent_format = GuidanceRecord(None), comfy.latent_formats.SD3()
     good, bad = torch.randn(3, 1, 16, 8, 8), torch.full((3, 1, 16, 8, 8), torch.nan)
     for predictions in (good, bad, good):
-        record.expect(Inputs([1.0, 0.5]))
+        record.expect(Inputs([1.0, 0.5]), 1.0)
         record.rectified(TAKEN, 0.0, 1.0, latent_format, *predictions)
     record.weigh({"cond_scale": CFG, "conds_out": list(bad[:2])})
     assert [step.row() for step in record.trace.steps] == [

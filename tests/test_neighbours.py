@@ -12,7 +12,7 @@ import neighbours
 import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
-from comfy_extras import nodes_nag, nodes_tomesd
+from comfy_extras import nodes_nag, nodes_slg, nodes_tomesd
 from test_estimation import Watched, auto, sample_steps
 from test_sampling import CFG, SEED, STEPS, custom, reg, relative_error, sample
 from test_sampling import inference_mode as inference_mode
@@ -20,8 +20,10 @@ from torch import Tensor
 
 from reg_pack.nodes.host.autoguidance import AutoGuider
 from reg_pack.nodes.host.keys import GUIDANCE_KEY
+from reg_pack.nodes.host.sampling import traces
 from reg_pack.nodes.host.weakening import PERTURBED_ATTENTION, WeakenedModel
 from reg_pack.reg_core.rectification import FORMS
+from reg_pack.reg_core.trace import SEPARATE
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -483,6 +485,73 @@ def test_flux_with_normalized_attention_guidance_keeps_its_image(log: Log) -> No
     difference = run(reg(flux, estimator="finite difference", form="directional"))
     assert relative_error(difference, plain) < 2 * relative_error(exact, plain) + 0.5
     assert not [text for text in log.warnings if "inside the batch" not in text]
+
+
+def simple_layer_skip(model: Model, end: float = 1.0) -> Model:
+    return nodes_slg.SkipLayerGuidanceDiTSimple.execute(model, 0.0, end, "0", "")[0]
+
+
+@pytest.mark.parametrize("ask", [neighbours.ask_one_at_a_time, simple_layer_skip])
+def test_predictions_that_are_asked_for_one_at_a_time_are_named(log: Log, ask: Callable[[Model], Model]) -> None:
+    """Not the cfg, which is 3, is the reason."""
+    guided = ask(reg(FAMILIES["SD3 flow"]()))
+    assert torch.equal(sample(guided), sample(ask(FAMILIES["SD3 flow"]())))
+    trace = traces(guided)[None]
+    assert [step.state for step in trace.steps] == [SEPARATE] * STEPS
+    assert log.lines == [f"REG: {trace.without_effect()}"] and "one at a time" in log.lines[0]
+    assert "Remove that node" in log.lines[0]
+
+
+def test_steps_at_which_predictions_are_asked_for_one_at_a_time_are_told_beside_the_others(log: Log) -> None:
+    flow = FAMILIES["SD3 flow"]()
+    guided = simple_layer_skip(reg(flow), 0.4)
+    sample(guided)
+    trace = traces(guided)[None]
+    separate = sum(float(flow.model.model_sampling.percent_to_sigma(0.4)) <= step.sigma for step in trace.steps)
+    assert 0 < separate < STEPS
+    assert [step.state == SEPARATE for step in trace.steps] == [True] * separate + [False] * (STEPS - separate)
+    assert any(f"At {separate} of {STEPS} steps another node" in line for line in log.lines)
+
+
+def test_the_whole_layer_skip_of_the_host_works_with_reg(log: Log) -> None:
+    """It is what the message recommends."""
+    guided = nodes_slg.SkipLayerGuidanceDiT.execute(reg(FAMILIES["SD3 flow"]()), 3.0, 0.0, 1.0, "0", "")[0]
+    sample(guided)
+    assert "guidance changed by" in log.lines[0] and len(log.lines) == 1
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5])
+def test_what_the_sampler_receives_is_told_where_another_node_changes_it(unet: Model, log: Log, factor: float) -> None:
+    """``|H - G| / |G|`` of the guidance that arrives, over the run, from what both functions see."""
+    seen: list[list[Tensor]] = []
+
+    def see(args: dict[str, Any]) -> list[Tensor]:
+        seen.append([part.clone() for part in args["conds_out"]])
+        return args["conds_out"]
+
+    guided = reg(unet)
+    guided.set_model_sampler_pre_cfg_function(see)
+    guided = neighbours.multiply_the_negative(guided, factor)
+    sample(guided)
+    # the negative is multiplied: H - G = (1 - factor) D_u'
+    moved = sum(float(((1 - factor) * negative).norm()) for _, negative in seen)
+    size = sum(float((positive - negative).norm()) for positive, negative in seen)
+    assert traces(guided)[None].altered == pytest.approx(moved / size, rel=1e-4)
+    assert any(f"differs from REG's by {moved / size:.0%}" in line for line in log.lines)
+
+
+def test_a_node_that_only_looks_changes_no_message(unet: Model, log: Log) -> None:
+    guided = reg(unet)
+    guided.set_model_sampler_pre_cfg_function(lambda args: args["conds_out"])
+    assert torch.equal(sample(guided), sample(reg(unet)))
+    assert len(log.lines) == 2 and log.lines[0] == log.lines[1]
+
+
+def test_predictions_that_are_put_back_leave_no_effect_and_are_named(unet: Model, log: Log) -> None:
+    guided = neighbours.put_back(reg(unet))
+    assert relative_error(sample(guided), sample(unet)) < 1e-5
+    assert traces(guided)[None].undone
+    assert len(log.lines) == 1 and "puts back the predictions" in log.lines[0]
 
 
 def test_a_replaced_sampling_function_sees_what_the_host_would_give(unet: Model) -> None:

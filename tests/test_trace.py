@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from reg_core.factor import factor_statistics, places, shown
 from reg_core.packing import packed, unpacked
 from reg_core.trace import (
     CARRIED,
@@ -22,9 +23,6 @@ from reg_core.trace import (
     Picture,
     Step,
     Trace,
-    factor_statistics,
-    places,
-    shown,
 )
 
 

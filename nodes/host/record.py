@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
-from ...reg_core.trace import REMEDY, UNUSABLE, Picture, Step, Trace, factor_statistics, finite, places, shown
+from ...reg_core.factor import places, shown
+from ...reg_core.trace import RECTIFIED, REMEDY, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
 from .estimation import AUTO, Estimation
 from .evaluation import Evaluation
+from .measurement import mean, measured, merged
 from .notice import harmless, send, tell
 from .preview import preview
+from .reception import Reception
 
 PICTURES = 6
 """Steps of a run that are kept to look at."""
-STATISTICS = ("mean", "low", "high", "min", "max")
-"""What ``factor_statistics`` gives, in its order."""
 RUNS = 16
 """Runs of one REG that are kept, the last of as many samplers."""
+
+PreCFG = Callable[[dict[str, Any]], list[Tensor]]
 
 
 def keep(traces: dict[str | None, Trace], sampler: str | None, trace: Trace) -> None:
@@ -41,28 +42,6 @@ def _chosen(sigmas: Sequence[float]) -> set[float]:
     return {sigmas[round(last * (index + 1) / PICTURES)] for index in range(PICTURES)} if sigmas else set()
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _merged(parts: Sequence[Step]) -> Step:
-    """One step of the parts (context windows) that were evaluated at its noise level; without one, no numbers."""
-    first = parts[0]
-    if len(parts) == 1:
-        return first
-    if any(part.state == UNUSABLE for part in parts):
-        return Step(first.percent, first.sigma, UNUSABLE)
-    means = {
-        name: _mean([getattr(part, name) for part in parts])
-        for name in ("mean", "low", "high", "before", "after", "change")
-    }
-    smallest = [part.min for part in parts if part.min is not None]
-    largest = [part.max for part in parts if part.max is not None]
-    extremes = {"min": min(smallest, default=None), "max": max(largest, default=None)}
-    return Step(first.percent, first.sigma, first.state, **means, **extremes)
-
-
 @dataclass
 class GuidanceRecord:
     """The trace of one run as it grows, and what the artist was told. ``inspectors`` are told of every step."""
@@ -72,6 +51,7 @@ class GuidanceRecord:
     trace: Trace = field(default_factory=Trace)
     warnings: list[str] = field(default_factory=list)
     _parts: list[Step] = field(default_factory=list)
+    _reception: Reception | None = None
     _looked_at: set[float] | None = None
     _began: float = 0.0
 
@@ -81,19 +61,32 @@ class GuidanceRecord:
             self.warnings.append(text)
             tell(text, self.node_id, logging.WARNING)
 
-    def expect(self, evaluation: Evaluation) -> None:
+    def around(self, functions: Sequence[PreCFG]) -> list[PreCFG]:
+        """The pre-CFG functions of a run with those of this record, which pass the predictions on unchanged.
+
+        The first one, what REG hands on, is compared with the last where others come between.
+        """
+        if not functions:
+            return [self.weigh]
+        self._reception = Reception()
+        return [self.hand_on, *functions, self.weigh]
+
+    def expect(self, evaluation: Evaluation, sigma: float) -> None:
         """Note when a step begins, and at the first of them how many the sampler announces."""
         if self._looked_at is None:
             self._looked_at = set()
             with self._harmless:
                 sigmas = evaluation.sampled_sigmas
                 self._looked_at, self.trace.total = _chosen(sigmas), len(sigmas)
+        if self._parts and self._parts[0].sigma != sigma:
+            with self._harmless:
+                self._end_step(None)
         if not self._parts:
             self._began = time.perf_counter()
 
     def evaluated(self, state: str, percent: float, sigma: float) -> None:
         """Keep an evaluation that was not rectified."""
-        self._add(Step(percent, sigma, state))
+        self._parts.append(Step(percent, sigma, state))
 
     def rectified(
         self,
@@ -113,16 +106,27 @@ class GuidanceRecord:
         with self._harmless:
             gap, rectified_gap = conditional - unconditional, conditional - rectified
             factor, square = places(gap, rectified_gap)
-            step = _measured(step, factor, square, gap, rectified_gap, conditional)
+            if self._reception is not None:
+                self._reception.rectified(gap, alone=not self._parts)
+            step = measured(step, factor, square, gap, rectified_gap, conditional)
             if step.state == UNUSABLE:
                 self._break(percent)
             elif sigma in (self._looked_at or ()) and step.change is not None:
                 self._look(step, latent_format, factor, conditional)
-        self._add(step)
+        self._parts.append(step)
+
+    def hand_on(self, arguments: dict[str, Any]) -> list[Tensor]:
+        """The first pre-CFG function, before those of other nodes."""
+        with self._harmless:
+            if self._reception is not None and any(part.state in RECTIFIED for part in self._parts):
+                self._reception.hand_on(arguments["conds_out"])
+        return arguments["conds_out"]
 
     def weigh(self, arguments: dict[str, Any]) -> list[Tensor]:
-        """The host's pre-CFG hook, which hears the weight: ends the step, and passes the predictions on unchanged."""
+        """The last pre-CFG function, which hears the weight: ends the step."""
         with self._harmless:
+            if self._reception is not None:
+                self._reception.receive(arguments["conds_out"])
             if any(part.state == UNUSABLE for part in self._parts) and not all(
                 bool(prediction.isfinite().all()) for prediction in arguments["conds_out"]
             ):
@@ -152,15 +156,13 @@ class GuidanceRecord:
         if self.trace.broken[-1:] != [percent]:
             self.trace.broken.append(percent)
 
-    def _add(self, part: Step) -> None:
-        if self._parts and self._parts[0].sigma != part.sigma:
-            self._end_step(None)
-        self._parts.append(part)
-
     def _end_step(self, weight: float | None) -> None:
         if not self._parts:
             return
-        step = replace(_merged(self._parts), weight=weight, seconds=time.perf_counter() - self._began)
+        if weight is None and all(part.state == SEPARATE for part in self._parts):
+            self._parts.clear()  # what another node asked for besides, after the step
+            return
+        step = replace(merged(self._parts), weight=weight, seconds=time.perf_counter() - self._began)
         self._parts.clear()
         self.trace.steps.append(step)
         if self.inspectors:
@@ -173,19 +175,21 @@ class GuidanceRecord:
         """Tell what happened; the warnings once more, since a node shows only the last that it was told."""
         with self._harmless:
             self._end_step(None)
+            if self._reception is not None:
+                self.trace.altered, self.trace.undone = self._reception.altered, self._reception.undone
             if self.trace.changed:
                 self.trace.missing = ""  # what is there is worth showing
             method = {"strength": f"{estimation.method.strength:g}", **estimation.choice}
             settings = ", ".join(f"{name} {value}" for name, value in method.items())
             self.trace.how = ". ".join([settings, *self.warnings])
             self.trace.source = self.node_id
-            tell("\n".join([self.summary(estimation), *self.warnings]), self.node_id)
+            tell("\n".join([self.summary(estimation), *self.trace.others(), *self.warnings]), self.node_id)
 
     def summary(self, estimation: Estimation) -> str:
         """One line: what happened and how it was chosen, or why nothing did."""
-        changed = self.trace.changed
-        if not changed:
-            return self.trace.without_effect()
+        nothing, changed = self.trace.without_effect(), self.trace.changed
+        if nothing:
+            return nothing
         choice = estimation.choice
         how = f"{choice['form']}, {choice['estimator'] if estimation.taken else 'pure noise'}"
         if estimation.carried:
@@ -193,22 +197,7 @@ class GuidanceRecord:
         why = f"; auto chose this because {estimation.reason}" if estimation.method.estimator == AUTO else ""
         factors = [step.mean or 0.0 for step in changed]
         return (
-            f"guidance changed by {_mean([step.change for step in changed]):.0%}, "
+            f"guidance changed by {mean([step.change for step in changed]):.0%}, "
             f"factor {min(factors):.2f} to {max(factors):.2f}, "
             f"in {len(changed)} of {len(self.trace.steps)} evaluations ({how}){why}"
         )
-
-
-def _measured(
-    step: Step, factor: Tensor, square: Tensor, gap: Tensor, rectified_gap: Tensor, conditional: Tensor
-) -> Step:
-    """The step with its numbers; unusable and without any where they are not finite."""
-    parts = (gap, rectified_gap, rectified_gap - gap, conditional)
-    norms = torch.stack([torch.linalg.vector_norm(part.float()) for part in parts])
-    before, after, moved, size, *statistics = torch.cat([norms, factor_statistics(factor, square)]).tolist()
-    elements = math.sqrt(gap.numel())
-    changed = not before <= 16 * torch.finfo(gap.dtype).eps * size  # a gap of rounding errors says nothing
-    if not all(map(math.isfinite, (before, after, moved, size, *(statistics if changed else ())))):
-        return replace(step, state=UNUSABLE)
-    shown = dict(zip(STATISTICS, statistics, strict=True), change=moved / before) if changed else {}
-    return replace(step, before=before / elements, after=after / elements, **shown)

@@ -23,7 +23,7 @@ import nodes  # the host's own module, not the folder of this pack
 from ...reg_core.packing import packed
 from ...reg_core.rectification import RectifiedPair
 from ...reg_core.schedule import Schedule, check_range
-from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Trace
+from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, SEPARATE, TAKEN, UNGUIDED, UNUSABLE, Trace
 from .estimation import Estimation, Habits, Method
 from .evaluation import Evaluation
 from .gradient import GRADIENT_FREE
@@ -94,7 +94,7 @@ class Guidance:
         inspectors = downstream(sampler, INSPECTOR, INSPECTED) if sampler is not None else []
         run = self._run(inspectors)
         options[GUIDANCE_KEY] = run
-        options["sampler_pre_cfg_function"] = [*options.get("sampler_pre_cfg_function", []), run.record.weigh]
+        options["sampler_pre_cfg_function"] = run.record.around(options.get("sampler_pre_cfg_function", []))
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
         keep(self.traces, sampler, run.record.trace)
@@ -120,13 +120,13 @@ class Guidance:
         if run.inside or len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
             return evaluation.predictions()
         record, estimation = run.record, run.estimation
-        record.expect(evaluation)
         level = float(sigma.max())
+        record.expect(evaluation, level)
         where = sampling_percent(model.model_sampling, level), level
-        guided = evaluation.guided
-        if not (guided and self._in_range(model.model_sampling, level)):
+        inside = self._in_range(model.model_sampling, level)
+        if not (evaluation.guided and inside):
             predictions = evaluation.predictions()
-            record.evaluated(OUTSIDE if guided else UNGUIDED, *where)
+            record.evaluated((SEPARATE if inside else OUTSIDE) if conds[1] else UNGUIDED, *where)
             return predictions
         carried = estimation.carried
         unconditional, pair = self._pair(estimation, evaluation)
