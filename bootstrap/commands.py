@@ -12,6 +12,8 @@ from .cache import exclusive, open_cache
 from .children import beside, hand_over
 from .environment import Environment, borrowed_torch
 from .errors import BootstrapError, nearest
+from .frontend import VARIABLE as FRONTEND
+from .frontend import fetch_frontend
 from .host import REPOSITORY, existing_host, fetch_host, host_version, read_part
 from .installer import child_environment
 from .pack import load
@@ -27,11 +29,15 @@ PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(py
 
 @dataclass(frozen=True)
 class Workplace:
-    """The Python to run with, the ComfyUI to run in and, if that is the pinned one, the oldest that is supported."""
+    """The Python to run with, the ComfyUI to run in and, if that is the pinned one, the oldest that is supported.
+
+    ``frontend`` is the newest one, to test with besides the ComfyUI's own.
+    """
 
     python: Path
     host: Path
     floor: Path | None
+    frontend: Path | None
 
     def program(self, name: str, arguments: Sequence[str]) -> list[str]:
         """Name the command that runs a module or a script of the repository."""
@@ -58,7 +64,8 @@ def prepare(testing: bool) -> Workplace:
         environment.install_host(host / "requirements.txt")
         if testing:
             environment.install_tools()
-    return Workplace(environment.python, host, floor)
+        frontend = fetch_frontend(root, environment.installer) if testing else None
+    return Workplace(environment.python, host, floor, frontend)
 
 
 def require_floor(host: Path) -> None:
@@ -125,7 +132,7 @@ def run_tests(arguments: Sequence[str]) -> int:
     Raises BootstrapError if they cannot be prepared.
     """
     place = prepare(testing=True)
-    browser = browser_for_tests()
+    browser = browser_for_tests() | {FRONTEND: str(place.frontend)}
     pages = Tests("The user interface in a browser", place.python, place.host, "browser", arguments, browser)
     others = [Tests("All but the user interface", place.python, place.host, "not browser", arguments)]
     if place.floor is not None:

@@ -1,6 +1,7 @@
-"""The pack in the host's own user interface: a real server, a real browser, both renderers; fixtures and the `Page`.
+"""The pack in real user interfaces: a real server, a real browser, both renderers; fixtures and the `Page`.
 
-A test module says `pytestmark = pytest.mark.browser` and takes the fixture `page`, once for each renderer.
+A test module says `pytestmark = pytest.mark.browser` and takes the fixture `page`, once for each frontend (the host's
+own, and the one in REG_FRONTEND if there is one) and renderer.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ import pytest
 
 from bootstrap.browser import MISSING, find_browser
 from bootstrap.errors import BootstrapError
+from bootstrap.frontend import VARIABLE as FRONTEND
 from bootstrap.ports import LOOPBACK
 from bootstrap.server import PACK_NAME, ComfyServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Error, Locator
 
+OWN_FRONTEND = "own frontend"
+FRONTENDS = [OWN_FRONTEND, *filter(None, [os.environ.get(FRONTEND)])]
 RENDERERS = {"classic": False, "nodes 2.0": True}
 THEMES = {"dark": "dark", "light": "light"}
 SETTINGS = {
@@ -82,16 +86,27 @@ FIT = """async (ids) => {
   app.canvas.setDirty(true, true)
 }"""
 
+
 _screenshots = Path(os.environ["REG_SCREENSHOTS"]) if os.environ.get("REG_SCREENSHOTS") else None
 _drawn: list[Path] = []
+
+
+def frontend_name(frontend: str) -> str:
+    """The frontend in the names of tests and screenshots."""
+    return frontend if frontend == OWN_FRONTEND else Path(frontend).parents[1].name
+
+
+def settings(renderer: str) -> dict[str, Any]:
+    """The settings of the host that a test starts with."""
+    return SETTINGS | {"Comfy.VueNodes.Enabled": RENDERERS[renderer], "Comfy.ColorPalette": THEMES["dark"]}
 
 
 class Page:
     """One tab of the browser with the user interface in it; `raw` is Playwright's page."""
 
-    def __init__(self, browser: Browser, server: ComfyServer, renderer: str) -> None:
+    def __init__(self, browser: Browser, server: ComfyServer) -> None:
         self.server = server
-        self.renderer = self._first_renderer = renderer
+        self.renderer = next(iter(RENDERERS))
         self.failures = 0
         self.errors: list[str] = []
         self._context = browser.new_context(viewport={"width": 1600, "height": 1100})
@@ -100,27 +115,23 @@ class Page:
         self.raw.on("console", self._listen)
         self.raw.on("pageerror", self._fail)
 
-    def open(self) -> None:
+    def open(self, renderer: str) -> None:
         """Open the user interface with an empty graph."""
         self.errors.clear()
-        self.server.post("/settings", self._settings)
+        self.server.post("/settings", settings(renderer))
         self.raw.goto(self.server.url)
         self.raw.wait_for_function(READY)
-        self.renew()
+        self.renew(renderer)
 
-    def renew(self) -> None:
-        """Make the open user interface what it was when it was opened; opening it takes seconds."""
-        self.renderer = self._first_renderer
-        self.evaluate(RENEW, self._settings)
+    def renew(self, renderer: str) -> None:
+        """Make the open user interface what it is when it is opened, which takes seconds."""
+        self.renderer = renderer
+        self.evaluate(RENEW, settings(renderer))
         self.settle()
 
-    @property
-    def _settings(self) -> dict[str, Any]:
-        first = {"Comfy.VueNodes.Enabled": RENDERERS[self._first_renderer], "Comfy.ColorPalette": THEMES["dark"]}
-        return SETTINGS | first
-
-    def reload(self) -> None:
-        """What F5 does."""
+    def reload(self, stored: str) -> None:
+        """What F5 does, once the host has stored this text in its draft of the workflow."""
+        self.wait_until("(text) => Object.values(localStorage).some((draft) => draft.includes(text))", stored)
         self.raw.reload()
         self.raw.wait_for_function(READY)
 
@@ -216,7 +227,8 @@ class Page:
         if _screenshots is None:
             _screenshots = Path(tempfile.mkdtemp(prefix="reg-screenshots-"))
         _screenshots.mkdir(parents=True, exist_ok=True)
-        path = _screenshots / f"{name} - {self.renderer}.png"
+        frontend = frontend_name(str(self.server.front_end_root or OWN_FRONTEND))
+        path = _screenshots / f"{name} - {frontend}, {self.renderer}.png"
         self.settle()
         self.raw.screenshot(path=path)
         _drawn.append(path)
@@ -240,11 +252,12 @@ class Page:
         self.errors.append(f"uncaught: {error.stack or error.message}")
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    """A server with the real user interface."""
+@pytest.fixture(scope="session", params=FRONTENDS, ids=frontend_name)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """A server with each frontend, which all modules share."""
     host, folder = Path(os.environ["COMFYUI_PATH"]), tmp_path_factory.mktemp("site")
-    with ComfyServer(host, folder, arguments=["--cpu"]) as running:
+    root = None if request.param == OWN_FRONTEND else Path(request.param)
+    with ComfyServer(host, folder, arguments=["--cpu"], front_end_root=root) as running:
         yield running
 
 
@@ -266,25 +279,31 @@ def browser() -> Iterator[Browser]:
         opened.close()
 
 
-@pytest.fixture(scope="module", params=RENDERERS)
-def tab(request: pytest.FixtureRequest, site: ComfyServer, browser: Browser) -> Iterator[Page]:
-    """The user interface in each renderer, opened once for all tests of a module."""
-    opened = Page(browser, site, request.param)
+@pytest.fixture(scope="module")
+def tab(site: ComfyServer, browser: Browser) -> Iterator[Page]:
+    """The user interface, opened once for all tests of a module."""
+    opened = Page(browser, site)
     try:
-        opened.open()
+        opened.open(opened.renderer)
         yield opened
     finally:
         opened.close()
 
 
+@pytest.fixture(scope="module", params=RENDERERS)
+def renderer(request: pytest.FixtureRequest) -> str:
+    """Each renderer, for all tests of a module."""
+    return request.param
+
+
 @pytest.fixture
-def page(request: pytest.FixtureRequest, tab: Page) -> Iterator[Page]:
+def page(request: pytest.FixtureRequest, tab: Page, renderer: str) -> Iterator[Page]:
     """The user interface with an empty graph; an error of ours in its console fails the test."""
     if request.session.testsfailed == tab.failures:
-        tab.renew()
+        tab.renew(renderer)
     else:  # a test that failed may leave anything behind
         tab.failures = request.session.testsfailed
-        tab.open()
+        tab.open(renderer)
     yield tab
     assert tab.errors == []
 

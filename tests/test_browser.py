@@ -4,6 +4,7 @@ while the sampler runs and after everything that can happen to a page, and a til
 from __future__ import annotations
 
 import json
+import math
 import re
 import uuid
 from itertools import count
@@ -31,7 +32,8 @@ CHART = """(id) => {
   return {
     dots: count("factor", "circle.dot"), hollow: count("factor", "circle.hollow"), shades: count("factor", ".shade"),
     bars: count("lower", ".bar"), plots: [...root.querySelectorAll("rect.plot")].map((plot) => plot.getAttribute("x")),
-    sentence: root.querySelector("p").textContent,
+    crosses: count("factor", ".cross"), sentence: root.querySelector("p").textContent,
+    steps: Number(/: (\\d+)/.exec(root.querySelector(".factor .chart").ariaLabel ?? "")?.[1] ?? 0),
   }
 }"""
 # The mean line of an inspector, read back through its own axes: [[percent, factor], ...].
@@ -98,12 +100,10 @@ def widget_values(workflow: dict[str, Any]) -> dict[str, Any]:
     return {f"{graph} {entry['id']}": entry.get("widgets_values") for graph, entry in nodes}
 
 
-def result(page: Page, inspector: str, dots: int) -> dict[str, Any]:
-    """The chart of an inspector, once it shows a result with this many dots."""
-    there = (
-        f"([id, dots]) => {{ const chart = ({CHART})(id); return chart.dots === dots && /^REG/.test(chart.sentence) }}"
-    )
-    page.wait_until(there, [inspector, dots])
+def result(page: Page, inspector: str, steps: int) -> dict[str, Any]:
+    """The chart of an inspector, once it shows a result with this many steps."""
+    there = f"([id, n]) => {{ const chart = ({CHART})(id); return chart.steps === n && /^REG/.test(chart.sentence) }}"
+    page.wait_until(there, [inspector, steps])
     return page.evaluate(CHART, inspector)
 
 
@@ -145,9 +145,9 @@ def test_points_arrive_while_the_sampler_runs(page: Page) -> None:
     assert page.evaluate(CHART, "16")["sentence"] == "Run the workflow: every step of the sampler appears here."
     page.screenshot("inspector before a run")
     page.queue()
-    seen = page.wait_until(f"(id) => {{ const chart = ({CHART})(id); return chart.dots > 3 && chart }}", "16")
+    seen = page.wait_until(f"(id) => {{ const chart = ({CHART})(id); return chart.steps > 3 && chart }}", "16")
     assert re.fullmatch(r"Step \d+ of 200", seen["sentence"])
-    assert seen["dots"] < 200
+    assert seen["steps"] < 200
     assert page.server.get("/queue")["queue_running"] != []
     page.wait_idle()
     assert result(page, "16", 200)["sentence"].startswith("REG changed the guidance by ")
@@ -160,7 +160,8 @@ def test_chart_shows_the_numbers_of_the_result(page: Page) -> None:
     trace = page.evaluate(RESULT, "16")
     means = {step["percent"]: step["mean"] for step in trace["steps"] if step["mean"] is not None}
     assert 10 <= len(means) <= 14
-    chart = result(page, "16", len(means))
+    chart = result(page, "16", 20)
+    assert chart["dots"] == len(means)
     assert chart["sentence"] == trace["sentence"]
     assert chart["shades"] == 20 - len(means)
     assert len(chart["plots"]) == 2 and len(set(chart["plots"])) == 1  # a step stands above itself
@@ -183,10 +184,9 @@ def test_reload_shows_the_chart_again(page: Page) -> None:
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
     open_workflow(page, inspected())
     page.run()
-    page.raw.wait_for_timeout(2000)  # the host stores its draft of the workflow a while after a change
     sentence = result(page, "16", 6)["sentence"]
-    page.reload()
-    page.wait_until("() => app.rootGraph.getNodeById('16')")
+    page.reload(page.saved()["id"])
+    page.wait_until("() => !!app.rootGraph.getNodeById('16')")
     page.fit("16")
     assert result(page, "16", 6)["sentence"] == sentence
     page.run()  # the same prompt: the host has its result in the cache and samples nothing
@@ -196,11 +196,10 @@ def test_reload_shows_the_chart_again(page: Page) -> None:
 def test_reload_while_the_sampler_runs(page: Page) -> None:
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
     open_workflow(page, inspected(steps=300))
-    page.raw.wait_for_timeout(2000)
     page.queue()
-    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
-    page.reload()
-    page.wait_until("() => app.rootGraph.getNodeById('16')")
+    page.wait_until(f"(id) => ({CHART})(id).steps > 3", "16")
+    page.reload(page.saved()["id"])
+    page.wait_until("() => !!app.rootGraph.getNodeById('16')")
     page.fit("16")
     page.wait_idle()
     result(page, "16", 300)
@@ -227,9 +226,8 @@ def test_inspector_in_a_subgraph(page: Page) -> None:
     assert sentence.startswith("REG changed the guidance by ")
     page.screenshot("inspector in a subgraph")
     page.run()
-    page.raw.wait_for_timeout(2000)
-    page.reload()
-    page.wait_until("(id) => app.rootGraph.getNodeById(id)", outer)
+    page.reload(page.saved()["definitions"]["subgraphs"][0]["id"])
+    page.wait_until("(id) => !!app.rootGraph.getNodeById(id)", outer)
     page.evaluate(ENTER, outer)
     page.fit(inner)
     assert result(page, inner, 6)["sentence"] == sentence
@@ -248,11 +246,11 @@ def test_interrupted_run_keeps_its_points(page: Page) -> None:
     open_workflow(page, inspected(steps=2000))
     page.fit("16")
     page.queue()
-    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
+    page.wait_until(f"(id) => ({CHART})(id).steps > 3", "16")
     page.server.post("/interrupt", {})
     page.wait_idle()
     chart = page.evaluate(CHART, "16")
-    assert 3 < chart["dots"] < 2000
+    assert 3 < chart["steps"] < 2000
     assert re.fullmatch(r"Stopped at step \d+ of 2000", chart["sentence"])
 
 
@@ -273,14 +271,14 @@ def test_other_workflow_does_not_get_the_points(page: Page) -> None:
     open_workflow(page, inspected(steps=200), "first")
     page.fit("16")
     page.queue()
-    page.wait_until(f"(id) => ({CHART})(id).dots > 3", "16")
+    page.wait_until(f"(id) => ({CHART})(id).steps > 3", "16")
     page.switch_to("second")
     page.fit("16")
     page.wait_idle()
     assert page.evaluate(CHART, "16")["dots"] == 0
     page.switch_to("first")
     page.fit("16")
-    assert result(page, "16", 200)["dots"] == 200
+    result(page, "16", 200)
     page.switch_to("second")
     page.fit("16")
     assert page.evaluate(CHART, "16")["dots"] == 0
@@ -310,6 +308,119 @@ def test_points_for_nodes_that_are_not_there_are_ignored(page: Page) -> None:
     )
     page.settle()
     assert page.evaluate(CHART, "16")["dots"] == 0
+
+
+# Feeds an inspector the steps of a run, ten a frame, and counts what its page does with them.
+FEED = """async ([id, steps]) => {
+  const node = app.canvas.graph.getNodeById(id)
+  const root = node.widgets.find((widget) => widget.name === "reg_trace").element.shadowRoot
+  const chart = root.querySelector(".factor .chart")
+  const counts = { frames: 0, drawings: 0, shapes: 0 }
+  const watch = new MutationObserver((records) => {
+    counts.drawings += records.filter(({ target }) => target === chart.firstElementChild).length
+    for (const { addedNodes } of records) counts.shapes += addedNodes.length
+  })
+  watch.observe(root, { subtree: true, childList: true })
+  const frame = () => new Promise((done) => requestAnimationFrame(() => done(counts.frames++)))
+  for (const [index, step] of steps.entries()) {
+    app.api.dispatchCustomEvent("reg.step", { inspectors: [id], run: "fed", index, total: steps.length, step })
+    if (index % 10 === 9) await frame()
+  }
+  while (!chart.ariaLabel.includes(`${steps.length} of ${steps.length} steps`)) await frame()
+  watch.disconnect()
+  return { ...counts, elements: root.querySelectorAll("*").length }
+}"""
+TITLES = """([id, selector]) => {
+  const node = app.canvas.graph.getNodeById(id)
+  const root = node.widgets.find((widget) => widget.name === "reg_trace").element.shadowRoot
+  return [...root.querySelectorAll(`.factor ${selector} title`)].map((title) => title.textContent)
+}"""
+NUMBERS = ["sigma", "weight", "mean", "low", "high", "min", "max", "before", "after", "change", "seconds", "effective"]
+Step = dict[str, Any]
+
+
+def fed_steps(count: int, state: str = "taken", **numbers: float) -> list[Step]:
+    """Steps of a run as Python sends them."""
+    known = {"weight": 3.0, "mean": 0.5, "low": 0.2, "high": 0.9, "min": -0.5, "max": 1.5, "seconds": 0.03, **numbers}
+    row = dict.fromkeys(NUMBERS) | known | {"effective": 1 + 2 * known["mean"], "state": state}
+    return [{**row, "percent": index / count} for index in range(count)]
+
+
+def broken(step: Step) -> Step:
+    """The step as it arrives when its numbers were not finite."""
+    return dict.fromkeys(NUMBERS) | {"percent": step["percent"], "state": "unusable"}
+
+
+def test_thousand_steps_are_few_drawings_of_few_shapes(page: Page) -> None:
+    steps = fed_steps(1000)
+    for index in (0, 500, 501, 999):
+        steps[index] = broken(steps[index])
+    open_workflow(page, inspected())
+    page.fit("16")
+    page.evaluate(CHART, "16")
+    seen = page.evaluate(FEED, ["16", steps])
+    assert seen["frames"] >= 100 and 1 <= seen["drawings"] <= seen["frames"]
+    assert seen["shapes"] <= 300 * seen["drawings"]  # of two charts
+    assert seen["elements"] <= 600
+    assert page.evaluate(CHART, "16")["sentence"] == "Step 1000 of 1000, 4 broken"
+    why = "broken: the factor was not usable, so it is plain CFG"
+    crosses = [f"At 0 %: {why}", f"From 50 % to 50.1 %: {why}", f"At 99.9 %: {why}"]
+    assert page.evaluate(TITLES, ["16", ".cross"]) == page.evaluate(TITLES, ["16", ".shade.warn"]) == crosses
+    assert 20 <= page.evaluate(CHART, "16")["dots"] <= 100
+    line = page.widget("reg-inspector").locator(".factor path.line.main:not(.thin)").get_attribute("d")
+    assert len(re.findall("[ML]", line or "")) == 996  # the line goes through every step
+    for tab in ("Weight", "Guidance", "Time"):
+        page.widget("reg-inspector").get_by_role("tab", name=tab).click()
+        page.settle()
+        page.screenshot(f"thousand steps, {tab}")
+    assert 20 <= page.evaluate(CHART, "16")["bars"] <= 100
+
+
+def test_broken_steps_are_marked_whatever_arrives(page: Page) -> None:
+    steps = fed_steps(10)
+    steps[2] = broken(steps[2])
+    steps[4] = {"state": "taken", "percent": 0.4, "mean": None}  # nothing to rectify there
+    steps[6] = {}
+    open_workflow(page, inspected())
+    page.fit("16")
+    page.evaluate(FEED, ["16", [*steps[:8], None, {**steps[9], "mean": math.nan, "min": -math.inf}]])
+    page.settle()
+    chart = page.evaluate(CHART, "16")
+    assert (chart["steps"], chart["dots"], chart["crosses"]) == (10, 5, 3)
+    assert chart["sentence"] == "Step 10 of 10, 3 broken"
+    why = "broken: the factor was not usable, so it is plain CFG"
+    assert page.evaluate(TITLES, ["16", ".cross"]) == [f"At {percent} %: {why}" for percent in (20, 60, 80)]
+    assert page.evaluate(TITLES, ["16", ".shade.dim"]) == [f"At {x} %: no guidance to rectify" for x in (40, 90)]
+    page.screenshot("broken steps")
+
+
+def test_events_and_results_with_missing_parts_do_no_harm(page: Page) -> None:
+    open_workflow(page, {**inspected(), "8": compared()["8"], "4": compared()["4"]})
+    page.fit()
+    script = """([name, details]) => { for (const detail of details) app.api.dispatchCustomEvent(name, detail) }"""
+    whole = {"inspectors": ["16"], "run": "r", "index": 0, "total": 2}
+    steps = [None, {}, {"inspectors": None}, {**whole, "index": None}, {**whole, "total": None}, {**whole, "run": None}]
+    page.evaluate(script, ["reg.step", steps])
+    page.wait_until(f"(id) => ({CHART})(id).crosses === 1", "16")
+    page.evaluate(script, ["reg.schedule", [None, {}, {"schedules": ["16"], "percent": [None], "sigma": None}]])
+    older = {"percent": 0.5, "state": "taken", "mean": 0.7}  # of a version that kept less
+    traces = [None, {}, [], [None], ["x"], [{"steps": None}], [{"steps": [older, None]}]]
+    tiles = [None, {}, [], [None], [{}], [{"label": "CFG", "prompt": {}}, {"label": None, "prompt": {}}]]
+    show = """([id, key, results]) => {
+      for (const result of results) {
+        app.api.dispatchCustomEvent("executed", { node: id, prompt_id: "none", output: { [key]: result } })
+        app.nodeOutputs = { ...app.nodeOutputs, [id]: { [key]: result } }
+      }
+      app.api.dispatchCustomEvent("executed", { node: id, prompt_id: "none", output: null })
+    }"""
+    page.evaluate(show, ["16", "reg_trace", traces])
+    page.wait_until(f"(id) => ({CHART})(id).steps === 2", "16")
+    chart = page.evaluate(CHART, "16")
+    assert (chart["dots"], chart["crosses"]) == (1, 1)
+    page.evaluate(show, ["8", "reg_tiles", tiles])
+    box = page.widget("reg-comparison")
+    box.get_by_role("option").first.wait_for(state="attached")
+    assert box.get_by_role("option").all_inner_texts() == ["CFG"]
 
 
 def compared() -> Prompt:
@@ -366,9 +477,8 @@ def test_reload_shows_the_tiles_again(page: Page) -> None:
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
     open_workflow(page, compared())
     page.run()
-    page.raw.wait_for_timeout(2000)
-    page.reload()
-    page.wait_until("() => app.rootGraph.getNodeById('8')")
+    page.reload(page.saved()["id"])
+    page.wait_until("() => !!app.rootGraph.getNodeById('8')")
     page.fit("8")
     page.widget("reg-comparison").get_by_role("option").nth(3).wait_for(state="attached")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import pytest
@@ -13,6 +15,9 @@ import pytest
 from bootstrap.server import PACK_NAME
 from browser import RENDERERS, Page
 from reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule, to_dict
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
@@ -241,25 +246,37 @@ def test_snr_is_drawn_for_both_families_and_then_for_the_run(page: Page) -> None
     ]
 
 
-def test_run_marks_its_steps_on_the_schedules(page: Page) -> None:
+def sampled(page: Page, schedules: dict[str, Any], last: str) -> dict[str, Any]:
+    """A prompt that samples the playground model with the schedule of node `last`; node 10 shows the picture."""
+
     def node(kind: str, **inputs: Any) -> dict[str, Any]:
         return {"class_type": kind, "inputs": inputs}
 
     sampling = {"steps": 5, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
     sampling["seed"] = list(RENDERERS).index(page.renderer)  # what came from the cache has no steps
-    prompt = {
+    sampling["control_after_generate"] = "fixed"
+    return {
         "1": node("UNETLoader", unet_name="reg_playground_digits.safetensors", weight_dtype="default"),
         "2": node("REG_PlaygroundConditioning", classes="3"),
         "3": node("EmptySD3LatentImage", width=64, height=64, batch_size=1),
-        "4": node("REG_ScheduleSNR", cfg=6.0, spread=1.0),
-        "5": node("REG_ScheduleLinear", start_cfg=7.0, end_cfg=2.0),
-        "6": node("REG_ScheduleCombine", first=["4", 0], second=["5", 0], combine="minimum", switch_percent=0.5),
-        "7": node("REG_ApplySchedule", model=["1", 0], schedule=["6", 0]),
+        **schedules,
+        "7": node("REG_ApplySchedule", model=["1", 0], schedule=[last, 0]),
         "8": node("KSampler", model=["7", 0], positive=["2", 0], negative=["2", 1], latent_image=["3", 0], **sampling),
         "9": node("REG_PlaygroundDecode", samples=["8", 0], size=64),
         "10": node("PreviewImage", images=["9", 0]),
     }
-    page.load_prompt(prompt)
+
+
+def test_run_marks_its_steps_on_the_schedules(page: Page) -> None:
+    schedules = {
+        "4": {"class_type": "REG_ScheduleSNR", "inputs": {"cfg": 6.0, "spread": 1.0}},
+        "5": {"class_type": "REG_ScheduleLinear", "inputs": {"start_cfg": 7.0, "end_cfg": 2.0}},
+        "6": {
+            "class_type": "REG_ScheduleCombine",
+            "inputs": {"first": ["4", 0], "second": ["5", 0], "combine": "minimum", "switch_percent": 0.5},
+        },
+    }
+    page.load_prompt(sampled(page, schedules, "6"))
     page.fit()
     page.run()
     ids = {n["type"]: n["id"] for n in page.saved()["nodes"]}
@@ -485,6 +502,9 @@ def test_value_is_kept_by_saving_pasting_and_the_other_renderer(page: Page) -> N
         drag(page, centre(page, 1), place(page, 0.4, 1))
         assert curve_in_prompt(page, node) == value
     saved = page.saved()
+    (curve,) = [entry for entry in saved["nodes"] if entry["type"] == "REG_ScheduleCurve"]
+    named = {"curve": value, "min_cfg": 2, "max_cfg": 9}
+    assert curve.setdefault("widgets_values_named", named) == named  # which newer frontends write besides
     page.load(saved)
     page.fit()
     again = page.saved()
@@ -552,23 +572,42 @@ def test_curve_inside_a_subgraph(page: Page) -> None:
     assert np.interp(0.1, xs, ys) == pytest.approx(1 + 6 * 0.6, abs=0.1)
 
 
-def test_without_our_javascript_the_workflow_is_the_same(page: Page) -> None:
+def pixels(page: Page, node: str) -> Any:
+    """The picture that a node shows after a run."""
+    from PIL import Image
+
+    (shown,) = page.evaluate("(id) => app.nodeOutputs[id].images", node)
+    return np.asarray(Image.open(io.BytesIO(page.server.read(f"/view?{urlencode(shown)}"))))
+
+
+def test_without_our_javascript_the_workflow_is_the_same(page: Page, browser: Browser) -> None:
     value = {"points": [[0, 0.1], [0.5, 0.7], [1, 0.9]], "interpolation": "linear"}
-    add(page, "REG_ScheduleCurve", {"curve": value, "min_cfg": 2.0})
+    page.load_prompt(
+        sampled(page, {"4": {"class_type": "REG_ScheduleCurve", "inputs": {"min_cfg": 2.0, "max_cfg": 7.0}}}, "4")
+    )
+    page.evaluate("(value) => { app.graph.getNodeById('4').widgets[0].value = value }", value)
     add(page, "REG_ScheduleInterval", {"cfg": 3.0}, x=600)
-    saved, prompt = page.saved(), page.prompt()
-    page.raw.route(f"**/extensions/{PACK_NAME}/**", lambda route: route.abort())
-    page.open()
-    page.load(saved)
-    types = "() => app.graph.nodes.flatMap((node) => node.widgets.map((widget) => widget.type))"
-    assert page.evaluate(types) == ["curve", "number", "number", "number", "number", "number"]
-    again = page.saved()
-    for one, other in zip(saved["nodes"], again["nodes"], strict=True):
-        assert one["widgets_values"] == other["widgets_values"]
-        assert [slot["name"] for slot in one["inputs"]] == [slot["name"] for slot in other["inputs"]]
-    assert page.prompt() == prompt
-    page.raw.unroute_all()
-    page.open()
+    saved = page.saved()
+    page.run()
+    other = Page(browser, page.server)
+    try:
+        other.raw.route(f"**/extensions/{PACK_NAME}/**", lambda route: route.abort())
+        other.open(page.renderer)
+        other.load(saved)
+        types = "(kind) => app.graph.nodes.find((node) => node.type === kind).widgets.map((widget) => widget.type)"
+        assert other.evaluate(types, "REG_ScheduleCurve") == ["curve", "number", "number"]
+        assert other.evaluate(types, "REG_ScheduleInterval") == ["number", "number", "number"]
+        for one, again in zip(saved["nodes"], other.saved()["nodes"], strict=True):
+            assert (one.get("widgets_values") or []) == (again.get("widgets_values") or [])
+            assert [slot["name"] for slot in one["inputs"]] == [slot["name"] for slot in again["inputs"]]
+        prompt = other.prompt()
+        sent = prompt["4"]["inputs"]
+        sent["curve"] = sent["curve"].get("__value__", sent["curve"])  # newer frontends wrap it
+        assert prompt == page.prompt()
+        other.run()
+        np.testing.assert_array_equal(pixels(other, "10"), pixels(page, "10"))
+    finally:
+        other.close()
 
 
 def test_fifty_nodes_draw_nothing_while_nothing_changes(page: Page) -> None:

@@ -1,7 +1,8 @@
 /**
  * A small SVG chart for the widgets of the pack: axes with ticks and grid, lines, bands, dots, bars, shaded ranges.
  * What is added is kept and drawn once per frame, and again when the width of the element changes; a chart that is not
- * on screen draws nothing.
+ * on screen draws nothing. Where there are more dots or bars than room for them, some stand for their neighbours; lines
+ * go through every point.
  */
 
 const SVG = "http://www.w3.org/2000/svg"
@@ -11,6 +12,8 @@ const TICK_ROW = 15
 const LABEL_ROW = 12
 const DIGIT = 6 // width of a digit at the size of the ticks
 const BLEED = 2 // lines along the edge of the plot keep their full width
+const APART = 5 // pixels from one dot or bar to the next, at least
+const CROSS = "M-3,-3L3,3M3,-3L-3,3"
 
 /** @typedef {[number, number | null]} Point x and y; a null y leaves a gap in a line */
 /** @typedef {[number, number]} Range */
@@ -130,13 +133,13 @@ export class Chart {
     this.redraw()
   }
 
-  /** A line through the points, broken where y is null. @param {Point[]} points */
+  /** A line through the points, broken where y is no number. @param {Point[]} points */
   line(points, className = "main") {
     this.add(this.plot, () => {
       let path = ""
       let pen = "M"
       for (const [x, y] of points) {
-        if (y === null || y === undefined || Number.isNaN(y)) pen = "M"
+        if (!Number.isFinite(y)) pen = "M"
         else {
           path += `${pen}${this.pixel(x, y)}`
           pen = "L"
@@ -146,42 +149,82 @@ export class Chart {
     })
   }
 
-  /** The area between low and high. @param {[number, number | null, number | null][]} points x, low, high */
+  /**
+   * The area between low and high, broken where one of them is no number.
+   * @param {[number, number | null, number | null][]} points x, low, high
+   */
   band(points, className = "main") {
-    const known = points.filter(([, low, high]) => low !== null && high !== null)
     this.add(this.plot, () => {
-      const there = known.map(([x, , high]) => this.pixel(x, high))
-      const back = known.map(([x, low]) => this.pixel(x, low)).reverse()
-      return [shape("polygon", { class: `band ${className}`, points: [...there, ...back].join(" ") })]
+      let path = ""
+      let [there, back] = [[], []]
+      for (const [x, low, high] of [...points, [0, null, null]]) {
+        if (Number.isFinite(low) && Number.isFinite(high)) {
+          there.push(this.pixel(x, high))
+          back.push(this.pixel(x, low))
+        } else if (there.length) {
+          path += `M${[...there, ...back.reverse()].join("L")}Z`
+          ;[there, back] = [[], []]
+        }
+      }
+      return [shape("path", { class: `band ${className}`, d: path })]
     })
   }
 
-  /** Dots that may lie on the edge. @param {Point[]} points @param {string[]} [titles] shown where the mouse rests */
-  dots(points, className = "main", titles = []) {
-    this.add(this.front, () =>
-      points.flatMap(([x, y], i) => {
-        if (y === null || y === undefined || y < this.y[0] || y > this.y[1]) return []
+  /**
+   * Dots that may lie on the edge.
+   * @param {Point[]} points
+   * @param {(index: number) => string} [title] shown where the mouse rests on one
+   */
+  dots(points, className = "main", title) {
+    this.add(this.front, () => {
+      const every = Math.ceil(points.length / this.room())
+      return points.flatMap(([x, y], i) => {
+        if (i % every || !Number.isFinite(y) || y < this.y[0] || y > this.y[1]) return []
         const [cx, cy] = this.pixel(x, y)
-        const dot = shape("circle", { class: `dot ${className}`, cx, cy, r: 2.5 })
-        if (titles[i]) dot.append(shape("title", {}, titles[i]))
-        return [dot]
-      }),
-    )
+        return [titled(shape("circle", { class: `dot ${className}`, cx, cy, r: every > 1 ? 1.75 : 2.5 }), title?.(i))]
+      })
+    })
   }
 
-  /** Bars from the foot of the chart, `width` wide in units of x. @param {Point[]} points @param {string[]} [titles] */
-  bars(points, width, className = "main", titles = []) {
-    this.add(this.plot, () =>
-      points.flatMap(([x, y], i) => {
-        if (y === null || y === undefined) return []
-        const [left, top] = this.pixel(x - width / 2, y)
-        const [right, foot] = this.pixel(x + width / 2, this.y[0])
-        const size = { width: Math.max(1, right - left), height: Math.max(0, foot - top) }
-        const bar = shape("rect", { class: `bar ${className}`, x: left, y: top, ...size })
-        if (titles[i]) bar.append(shape("title", {}, titles[i]))
-        return [bar]
-      }),
-    )
+  /**
+   * Bars from the foot of the chart, `width` wide in units of x; one that stands for its neighbours too is the highest.
+   * @param {Point[]} points
+   * @param {(index: number) => string} [title]
+   */
+  bars(points, width, className = "main", title) {
+    this.add(this.plot, () => {
+      const every = Math.ceil(points.length / this.room())
+      const shapes = []
+      for (let start = 0; start < points.length; start += every) {
+        let top = -1
+        const end = Math.min(points.length, start + every)
+        for (let i = start; i < end; i++) {
+          if (Number.isFinite(points[i][1]) && (top < 0 || points[i][1] > points[top][1])) top = i
+        }
+        if (top < 0) continue
+        const [left, y] = this.pixel(points[start][0] - width / 2, points[top][1])
+        const [right, foot] = this.pixel(points[end - 1][0] + width / 2, this.y[0])
+        const size = { width: Math.max(1, right - left), height: Math.max(0, foot - y) }
+        shapes.push(titled(shape("rect", { class: `bar ${className}`, x: left, y, ...size }), title?.(top)))
+      }
+      return shapes
+    })
+  }
+
+  /** A cross at the foot of the plot. */
+  cross(x, className = "warn", title = "") {
+    this.add(this.front, () => {
+      const [left, foot] = this.pixel(x, this.y[0])
+      const mark = shape("g", { class: `cross ${className}`, transform: `translate(${left},${foot - 5})` })
+      mark.append(shape("rect", { x: -5, y: -5, width: 10, height: 10 }), shape("path", { d: CROSS }))
+      return [titled(mark, title)]
+    })
+  }
+
+  /** How many dots or bars there is room for. */
+  room() {
+    const { left, right } = this.edges()
+    return Math.max(1, Math.floor((right - left) / APART))
   }
 
   /** Shades the whole height between two x. */
@@ -190,9 +233,7 @@ export class Chart {
       const [left, top] = this.pixel(from, this.y[1])
       const [right, foot] = this.pixel(to, this.y[0])
       const size = { width: Math.max(1, right - left), height: foot - top }
-      const area = shape("rect", { class: `shade ${className}`, x: left, y: top, ...size })
-      if (title) area.append(shape("title", {}, title))
-      return [area]
+      return [titled(shape("rect", { class: `shade ${className}`, x: left, y: top, ...size }), title)]
     })
   }
 
@@ -248,10 +289,14 @@ export class Chart {
     this.svg.remove()
   }
 
+  /** The edges of the plot; every point asks for them. */
   edges() {
+    if (this.measured?.ticks === this.ticks && this.measured.width === this.width) return this.measured.edges
     const digits = Math.max(...this.ticks.map((tick) => readable(tick).length), this.digits)
     const foot = this.height - TICK_ROW - (this.labels.x ? LABEL_ROW : 0)
-    return { left: 10 + DIGIT * digits, right: this.width - RIGHT, top: this.top, foot }
+    const edges = { left: 10 + DIGIT * digits, right: this.width - RIGHT, top: this.top, foot }
+    this.measured = { ticks: this.ticks, width: this.width, edges }
+    return edges
   }
 
   add(layer, make) {
@@ -331,6 +376,8 @@ export class Chart {
     .band { fill-opacity: 0.2; }
     .shade { fill-opacity: 0.1; }
     .bar { fill-opacity: 0.55; }
+    .cross rect { fill: transparent; }
+    .cross path { fill: none; stroke: currentColor; stroke-width: 2; stroke-linecap: round; }
     .dot { fill: currentColor; stroke: var(--reg-paper); stroke-width: 1; }
     .dot.hollow { fill: var(--reg-paper); stroke: currentColor; stroke-width: 1.4; }
     .main { color: var(--reg-main); }
@@ -340,6 +387,12 @@ export class Chart {
     .dim { color: var(--reg-dim); }
     .faint { opacity: 0.6; }
   `
+}
+
+/** The shape with words that are shown where the mouse rests on it. */
+function titled(element, words) {
+  if (words) element.append(shape("title", {}, words))
+  return element
 }
 
 function round(value) {

@@ -45,11 +45,11 @@ class TileList {
   show(tiles) {
     remount(this.node, this.element, NAME)
     const chosen = this.tiles[this.select.selectedIndex]?.label
-    this.tiles = tiles
-    this.select.replaceChildren(...tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
-    this.select.selectedIndex = Math.max(0, tiles.findIndex((tile) => tile.label === chosen))
-    this.hint.hidden = tiles.length > 0
-    this.form.hidden = !tiles.length
+    this.tiles = tiles.filter((tile) => typeof tile?.label === "string" && tile.prompt)
+    this.select.replaceChildren(...this.tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
+    this.select.selectedIndex = Math.max(0, this.tiles.findIndex((tile) => tile.label === chosen))
+    this.hint.hidden = this.tiles.length > 0
+    this.form.hidden = !this.tiles.length
   }
 }
 
@@ -90,7 +90,7 @@ function renumbered(prompt) {
 }
 
 /** The time of one image; the host's cache may keep an image without it. */
-const duration = (seconds) => (seconds === null ? "" : ` (${Number(seconds.toPrecision(2))} s)`)
+const duration = (seconds) => (Number.isFinite(seconds) ? ` (${Number(seconds.toPrecision(2))} s)` : "")
 
 const STYLE = `
   .card { height: ${HEIGHT}px; padding: 6px 8px; }

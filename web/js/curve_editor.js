@@ -7,6 +7,7 @@
 import { app } from "../../../scripts/app.js"
 import { Chart, readable, shape } from "./chart.mjs"
 import { added, moved, removed, rounded } from "./curve_points.mjs"
+import { linkInto } from "./graph.mjs"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
 import { lastRun, markEnds, markSteps, scheduleOf, valueOf, watch } from "./schedule_nodes.mjs"
 import { knotsOf, PRESETS, sample, sigmaSD, weight } from "./schedules.mjs"
@@ -72,7 +73,9 @@ class CurveEditor {
     this.widget.label = own.label
     this.widget.tooltip = own.tooltip
     // The host would hide the widget of a linked input; this one then shows the curve that is linked.
-    Object.defineProperty(this.widget, "computedDisabled", { get: () => false, set() {} })
+    for (const name of ["computedDisabled", "connectionSuppressed"]) {
+      Object.defineProperty(this.widget, name, { get: () => false, set() {} })
+    }
     node.widgets.splice(node.widgets.indexOf(this.widget), 1)
     node.widgets.splice(place, 1, this.widget)
     makeRoom(node)
@@ -251,7 +254,7 @@ class CurveEditor {
     const schedule = scheduleOf(this.node)
     const range = this.range()
     const run = lastRun(this.node)
-    this.locked = this.node.inputs?.some(({ name, link }) => name === "curve" && link !== null)
+    this.locked = Boolean(linkInto(this.node, "curve"))
     const drawn = JSON.stringify([curve, range, run, this.locked])
     if (drawn === this.drawn) return
     this.drawn = drawn

@@ -46,8 +46,18 @@ export function executionId(node) {
  * @returns {{node: object, slot: number} | null}
  */
 export function sourceOf(node, inputName) {
-  const slot = node.inputs?.findIndex((input) => input.name === inputName) ?? -1
+  const slot = slotOf(node, inputName)
   return slot < 0 ? null : follow(node, slot, new Set())
+}
+
+/** The link into an input, as it is drawn; null if there is none. @param {string} inputName */
+export function linkInto(node, inputName) {
+  const slot = slotOf(node, inputName)
+  return slot < 0 || !node.graph ? null : node.getInputLink(slot)
+}
+
+function slotOf(node, inputName) {
+  return node.inputs?.findIndex((input) => input.name === inputName) ?? -1
 }
 
 /** All nodes of the present graph, those of its subgraphs too, each once. */
@@ -68,7 +78,7 @@ function follow(node, slot, seen) {
   const place = `${node.graph?.id}/${node.id}/${slot}`
   if (seen.has(place)) return null
   seen.add(place)
-  const link = linkOf(node.graph, node.inputs[slot]?.link)
+  const link = node.getInputLink(slot)
   if (!link) return null
   if (link.origin_id === node.graph.inputNode?.id) {
     const holder = holderOf(node.graph)
@@ -86,15 +96,11 @@ function origin(graph, link, seen) {
     return same < 0 ? null : follow(source, same, seen)
   }
   if (source.subgraph) {
-    const inner = linkOf(source.subgraph, source.subgraph.outputs[link.origin_slot]?.linkIds[0])
+    const inner = source.subgraph.getLink(source.subgraph.outputs[link.origin_slot]?.linkIds[0])
     if (!inner) return null
     if (inner.origin_id === source.subgraph.inputNode?.id) return follow(source, inner.origin_slot, seen)
     return origin(source.subgraph, inner, seen)
   }
   if (source.isVirtualNode && source.inputs?.length === 1) return follow(source, 0, seen)
   return { node: source, slot: link.origin_slot }
-}
-
-function linkOf(graph, id) {
-  return id === null || id === undefined ? null : (graph.getLink(id) ?? null)
 }

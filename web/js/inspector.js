@@ -6,31 +6,17 @@ import { Chart, niceTicks, readable } from "./chart.mjs"
 import { nodeOf } from "./graph.mjs"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
 import { isOpen, resultHooks, runningWorkflow } from "./results.mjs"
+import { extent, finite, readStep, readTrace, UNUSABLE, withoutFactor } from "./trace.mjs"
 
 const NODE = "REG_Inspector"
 const NAME = "reg-inspector"
 const HEIGHT = 284
 const CHART = 114
 const WIDTH = 360
-const RECTIFIED = ["taken", "carried", "pure noise"]
-const SKIPPED = { outside: "outside the range", unguided: "no guidance", unusable: "factor not usable: plain CFG" }
+const SHADES = 60 // how many groups of steps are shaded apart, at most
+const REST = 99 // times as long as a drawing took: drawing takes 1 % of the time of a run, however long it is
 
-/**
- * @typedef {object} Step one evaluation of the sampler, as Python sends it; any number may be null
- * @property {number} percent
- * @property {string} state
- * @property {number | null} weight
- * @property {number | null} effective
- * @property {number | null} mean
- * @property {number | null} low
- * @property {number | null} high
- * @property {number | null} min
- * @property {number | null} max
- * @property {number | null} before
- * @property {number | null} after
- * @property {number | null} seconds
- * @typedef {{steps: Step[], total: number, sentence: string}} Trace
- */
+/** @typedef {import("./trace.mjs").Step} Step @typedef {import("./trace.mjs").Trace} Trace */
 
 /** What the lower chart can show: name of its tab, legend, and how it is drawn. */
 const TABS = [
@@ -62,8 +48,8 @@ const TABS = [
     legend: [["box third", "seconds a step"]],
     values: (step) => [step.seconds, 0],
     draw(chart, steps) {
-      const titles = steps.map((step) => `${title(step)}: ${readable(step.seconds)} s`)
-      chart.bars(steps.map((step) => [step.percent, step.seconds]), 0.7 * spacing(steps), "third", titles)
+      const say = (i) => `${title(steps[i])}: ${readable(steps[i].seconds)} s`
+      chart.bars(steps.map((step) => [step.percent, step.seconds]), 0.7 * spacing(steps), "third", say)
     },
   },
 ]
@@ -92,6 +78,8 @@ class InspectorView {
     card.querySelector("[role=tablist]").append(...this.tabs)
     this.tab = 0
     this.frame = 0
+    this.timer = 0
+    this.restUntil = 0
     /** @type {Trace} */
     this.trace = { steps: [], total: 0, sentence: "" }
     this.choose(0)
@@ -104,6 +92,15 @@ class InspectorView {
   show(trace) {
     this.trace = trace
     this.redraw()
+  }
+
+  /** Shows a trace that grows, or what was added to it, as soon as the last drawing has rested. @param {Trace} trace */
+  follow(trace) {
+    this.trace = trace
+    this.timer ||= setTimeout(() => {
+      this.timer = 0
+      this.redraw()
+    }, this.restUntil - performance.now())
   }
 
   makeTab(tab, index) {
@@ -135,7 +132,7 @@ class InspectorView {
     this.redraw()
   }
 
-  /** Draws once a frame, however many steps arrive. */
+  /** Draws once, before the next frame. */
   redraw() {
     this.frame ||= requestAnimationFrame(() => {
       this.frame = 0
@@ -144,6 +141,7 @@ class InspectorView {
   }
 
   draw() {
+    const began = performance.now()
     remount(this.node, this.element, NAME)
     const steps = this.trace.steps.filter(Boolean).sort((a, b) => a.percent - b.percent)
     const tab = TABS[this.tab]
@@ -152,35 +150,38 @@ class InspectorView {
       shadeSkipped(chart, steps)
     }
     drawFactor(this.factor, steps)
-    const values = steps.flatMap(tab.values).filter(known)
-    if (values.length) this.lower.setRange({ y: [Math.min(...values), Math.max(...values)] })
+    const range = extent(steps.flatMap(tab.values))
+    if (known(range[0])) this.lower.setRange({ y: range })
     tab.draw(this.lower, steps)
     this.describe(steps, tab)
+    for (const chart of [this.factor, this.lower]) chart.draw()
+    const now = performance.now()
+    this.restUntil = now + REST * (now - began)
   }
 
   describe(steps, tab) {
     const { total, sentence, stopped } = this.trace
     const of = total ? ` of ${total}` : ""
+    const broken = steps.filter((step) => step.state === UNUSABLE).length
+    const but = broken ? `, ${broken} broken` : ""
     if (sentence) this.sentence.textContent = sentence
     else if (!steps.length) this.sentence.textContent = "Run the workflow: every step of the sampler appears here."
-    else this.sentence.textContent = `${stopped ? "Stopped at step" : "Step"} ${steps.length}${of}`
+    else this.sentence.textContent = `${stopped ? "Stopped at step" : "Step"} ${steps.length}${of}${but}`
     this.sentence.className = sentence ? "" : "dim"
     this.sentence.title = sentence
-    const means = steps.map((step) => step.mean).filter(known)
-    const range = means.length ? `, mean from ${readable(Math.min(...means))} to ${readable(Math.max(...means))}` : ""
-    this.factor.describe(`Factor of REG over the run: ${steps.length}${of} steps${range}`)
+    const [low, high] = extent(steps.map((step) => step.mean))
+    const range = known(low) ? `, mean from ${readable(low)} to ${readable(high)}` : ""
+    this.factor.describe(`Factor of REG over the run: ${steps.length}${of} steps${but}${range}`)
     this.lower.describe(`${tab.name} over the run: ${tab.says}`)
   }
 }
 
 /** The band of the factor; extremes that would flatten it are cut off at the edge. */
 function drawFactor(chart, steps) {
-  const band = steps.flatMap((step) => [step.low, step.high, step.mean]).filter(known)
-  const [low, high] = [Math.min(0, ...band), Math.max(1, ...band)]
+  const [low, high] = extent([0, 1, ...steps.flatMap((step) => [step.low, step.high, step.mean])])
   const reach = Math.max(0.1, 0.35 * (high - low))
-  const extremes = steps.flatMap((step) => [step.min, step.max]).filter(known)
-  const inside = (value) => Math.min(high + reach, Math.max(low - reach, value))
-  const y = [Math.min(low, ...extremes.map(inside)), Math.max(high, ...extremes.map(inside))]
+  const [least, most] = extent([low, high, ...steps.flatMap((step) => [step.min, step.max])])
+  const y = [Math.max(low - reach, least), Math.min(high + reach, most)]
   const [first, second] = niceTicks(...y, 6)
   const step = second - first
   chart.setRange({ y: [Math.floor(y[0] / step) * step, Math.ceil(y[1] / step) * step], exact: true })
@@ -194,24 +195,49 @@ function drawFactor(chart, steps) {
   chart.dots(...dots(steps.filter((step) => step.state === "carried"), "mean", "hollow main"))
 }
 
-/** Shades the steps that were not rectified, each up to halfway to its neighbours. */
+/** Shades the steps without a factor, each up to halfway to its neighbours, and puts a cross on the broken ones. */
 function shadeSkipped(chart, steps) {
-  steps.forEach((step, i) => {
-    if (RECTIFIED.includes(step.state)) return
-    const from = i ? (steps[i - 1].percent + step.percent) / 2 : Math.min(step.percent, 0)
-    const to = i + 1 < steps.length ? (step.percent + steps[i + 1].percent) / 2 : step.percent + spacing(steps) / 2
-    const className = step.state === "unusable" ? "warn" : "dim"
-    chart.shade(from, Math.min(1, to), className, `${title(step)}: ${SKIPPED[step.state] ?? step.state}`)
-  })
+  const half = spacing(steps) / 2
+  for (const [why, first, last] of stretches(steps)) {
+    const [start, end] = [steps[first].percent, steps[last].percent]
+    const from = first ? (steps[first - 1].percent + start) / 2 : Math.min(start, 0)
+    const to = last + 1 < steps.length ? (end + steps[last + 1].percent) / 2 : end + half
+    const broken = steps[first].state === UNUSABLE
+    const where = first === last ? title(steps[first]) : `From ${readable(100 * start)} % to ${readable(100 * end)} %`
+    const words = `${where}: ${why}`
+    chart.shade(from, Math.min(1, to), broken ? "warn" : "dim", words)
+    if (broken) chart.cross((start + end) / 2, "warn", words)
+  }
 }
 
-/** Points, class and titles of the dots of one number of the steps. */
+/**
+ * The steps without a factor, by the reason why, with the first and last of them. Many steps are taken in groups, in
+ * which a stretch reaches from the first to the last step of its kind.
+ * @param {Step[]} steps
+ * @returns {[string, number, number][]}
+ */
+function stretches(steps) {
+  const size = Math.ceil(steps.length / SHADES)
+  const found = []
+  for (let start = 0; start < steps.length; start += size) {
+    const kinds = new Map()
+    for (let i = start; i < Math.min(steps.length, start + size); i++) {
+      const why = withoutFactor(steps[i])
+      if (why) kinds.set(why, [kinds.get(why)?.[0] ?? i, i])
+    }
+    for (const [why, [first, last]] of kinds) found.push([why, first, last])
+  }
+  return found
+}
+
+/** Points, class and words of the dots of one number of the steps. */
 function dots(steps, name, className) {
-  const titles = steps.map((step) => {
-    const change = known(step.change) ? `, guidance changed by ${readable(100 * step.change)} %` : ""
-    return `${title(step)}: ${readable(step[name])} (${step.state}${change})`
-  })
-  return [steps.map((step) => [step.percent, step[name]]), className, titles]
+  const say = (i) => {
+    const { state, change, [name]: value } = steps[i]
+    const changed = known(change) ? `, guidance changed by ${readable(100 * change)} %` : ""
+    return `${title(steps[i])}: ${readable(value)} (${state}${changed})`
+  }
+  return [steps.map((step) => [step.percent, step[name]]), className, say]
 }
 
 const title = (step) => `At ${readable(100 * step.percent)} %`
@@ -254,33 +280,35 @@ const WAITING = "not asked yet"
 /** Runs whose result is not there yet. @type {Map<string, object>} */
 const runs = new Map()
 
-function showRun(run) {
-  if (!isOpen(run.workflow)) return
-  for (const id of run.inspectors) views.get(nodeOf(id))?.show(run)
+/** The views of a run that are on the open workflow. */
+function viewsOf(run) {
+  return isOpen(run.workflow) ? run.inspectors.flatMap((id) => views.get(nodeOf(id)) ?? []) : []
 }
 
 function showRuns() {
-  for (const run of runs.values()) showRun(run)
+  for (const run of runs.values()) for (const view of viewsOf(run)) view.show(run)
 }
 
 api.addEventListener("reg.step", async ({ detail }) => {
-  let run = runs.get(detail.run)
-  if (!run || detail.index === 0) {
-    for (const [key, former] of runs) {
-      if (former.inspectors.some((id) => detail.inspectors.includes(id))) runs.delete(key)
+  const { run: key, inspectors, index, total } = detail ?? {}
+  if (!Array.isArray(inspectors) || !Number.isInteger(index) || index < 0) return
+  let run = runs.get(key)
+  const isNew = !run || index === 0
+  if (isNew) {
+    for (const [other, former] of runs) {
+      if (former.inspectors.some((id) => inspectors.includes(id))) runs.delete(other)
     }
-    run = { steps: [], total: 0, sentence: "", inspectors: detail.inspectors, workflow: WAITING }
-    runs.set(detail.run, run)
-    run.steps[detail.index] = detail.step
-    run.workflow = await runningWorkflow()
+    run = { steps: [], total: 0, sentence: "", inspectors, workflow: WAITING }
+    runs.set(key, run)
   }
-  run.steps[detail.index] = detail.step
-  run.total = detail.total
-  showRun(run)
+  run.total = finite(total) ?? 0
+  run.steps[index] = readStep(detail.step, index, run.total)
+  if (isNew) run.workflow = await runningWorkflow()
+  for (const view of viewsOf(run)) view.follow(run)
 })
 
 api.addEventListener("executed", ({ detail }) => {
-  const id = String(detail.display_node || detail.node)
+  const id = String(detail?.display_node || detail?.node)
   for (const [key, run] of runs) {
     run.inspectors = run.inspectors.filter((other) => other !== id)
     if (!run.inspectors.length) runs.delete(key)
@@ -295,7 +323,8 @@ for (const end of ["execution_interrupted", "execution_error"]) {
 }
 
 const hooks = resultHooks(NODE, "reg_trace", (node, output) => {
-  views.get(node)?.show(output.reg_trace[0])
+  const trace = readTrace(output.reg_trace[0])
+  if (trace) views.get(node)?.show(trace)
 })
 
 app.registerExtension({

@@ -17,8 +17,8 @@ export const isOpen = (workflow) => !workflow || workflow === NO_ID || workflow 
 
 /** The id of the workflow that is being executed; null if the host does not say. */
 export async function runningWorkflow() {
-  const { jobs = [] } = await ask("/jobs?status=in_progress&limit=1")
-  return jobs[0]?.workflow_id ?? null
+  const { jobs } = await ask("/jobs?status=in_progress&limit=1")
+  return jobs?.[0]?.workflow_id ?? null
 }
 
 /**
@@ -36,11 +36,12 @@ export function resultHooks(comfyClass, key, show) {
   const asked = new Set()
   const workflows = new Map()
 
+  const isResult = (output) => Array.isArray(output?.[key])
   const place = (id) => `${app.rootGraph.id} ${id}`
   const nodes = () => allNodes().filter((node) => node.comfyClass === comfyClass)
 
   api.addEventListener("executed", async ({ detail }) => {
-    if (!detail.output?.[key]) return
+    if (!isResult(detail?.output)) return
     const job = detail.prompt_id
     if (!workflows.has(job)) workflows.set(job, ask(`/jobs/${job}`))
     const { workflow_id: workflow } = await workflows.get(job)
@@ -73,12 +74,12 @@ export function resultHooks(comfyClass, key, show) {
 
   async function searchJobs(ids) {
     const workflow = app.rootGraph.id
-    const { jobs = [] } = await ask(`/jobs?status=completed&workflow_id=${workflow}&limit=${JOBS}`)
-    for (const job of jobs) {
+    const { jobs } = await ask(`/jobs?status=completed&workflow_id=${workflow}&limit=${JOBS}`)
+    for (const job of jobs ?? []) {
       const missing = ids.filter((id) => !known.has(`${workflow} ${id}`)) // some may have been executed meanwhile
       if (!missing.length) break
       const found = displayed((await ask(`/history/${job.id}`))[job.id])
-      for (const id of missing) if (found.get(id)?.[key]) known.set(`${workflow} ${id}`, found.get(id))
+      for (const id of missing) if (isResult(found.get(id))) known.set(`${workflow} ${id}`, found.get(id))
     }
     if (workflow === app.rootGraph.id) showKnown(ids)
   }
@@ -93,23 +94,23 @@ export function resultHooks(comfyClass, key, show) {
     },
     onNodeOutputsUpdated(outputs) {
       for (const node of nodes()) {
-        const output = outputs[node.graph === app.rootGraph ? node.id : `${node.graph.id}:${node.id}`]
-        if (output?.[key] && !isElsewhere(node, output)) show(node, output)
+        const output = outputs?.[node.graph === app.rootGraph ? node.id : `${node.graph.id}:${node.id}`]
+        if (isResult(output) && !isElsewhere(node, output)) show(node, output)
       }
     },
   }
 }
 
 /** The outputs of a finished run by the id of the node that shows them, which for an expanded node is its maker. */
-function displayed({ outputs = {}, meta = {} } = {}) {
-  return new Map(Object.entries(outputs).map(([id, output]) => [meta[id]?.display_node ?? id, output]))
+function displayed(run) {
+  return new Map(Object.entries(run?.outputs ?? {}).map(([id, output]) => [run.meta?.[id]?.display_node ?? id, output]))
 }
 
 /** An answer of the server; an empty object if it gives none. */
 async function ask(route) {
   try {
     const answer = await api.fetchApi(route)
-    return answer.ok ? await answer.json() : {}
+    return (answer.ok && (await answer.json())) || {}
   } catch {
     return {} // a page whose server is gone has other worries
   }

@@ -4,8 +4,9 @@
  */
 
 import { readable } from "./chart.mjs"
-import { executionId, nodeOf, sourceOf } from "./graph.mjs"
+import { executionId, linkInto, nodeOf, sourceOf } from "./graph.mjs"
 import { curveSchedule } from "./schedules.mjs"
+import { finite } from "./trace.mjs"
 
 /** @typedef {import("./schedules.mjs").Schedule} Schedule */
 /** @typedef {{percent: number[], sigma: (number | null)[]}} Run sigma null where it is infinite */
@@ -58,17 +59,17 @@ export function partsOf(node) {
 export function valueOf(node, name) {
   const input = node.inputs?.find((slot) => slot.name === name)
   const widget = node.widgets?.find((candidate) => candidate.name === (input?.widget?.name ?? name))
-  if (input?.link === null || input?.link === undefined) return widget?.value
+  const link = linkInto(node, name)
+  if (!link) return widget?.value
   const source = sourceOf(node, name)?.node
   if (source?.type?.startsWith("Primitive")) return source.widgets?.[0]?.value
   if (source?.type === "CurveEditor") return valueOf(source, "curve")
-  return source ? undefined : promoted(node, input)
+  return source ? undefined : promoted(node, link)
 }
 
 /** The value of a widget that the subgraph of the node shows outside. */
-function promoted(node, input) {
-  const link = node.graph?.getLink(input.link)
-  const id = link && link.origin_id === node.graph.inputNode?.id ? executionId(node) : null
+function promoted(node, link) {
+  const id = link.origin_id === node.graph.inputNode?.id ? executionId(node) : null
   const holder = id && nodeOf(id.slice(0, id.lastIndexOf(":")))
   const slot = holder?.inputs[link.origin_slot]
   return slot ? valueOf(holder, slot.name) : undefined
@@ -81,8 +82,12 @@ const runs = new WeakMap()
 export const lastRun = (node) => runs.get(node)
 
 /** @param {{schedules: string[], percent: number[], sigma: (number | null)[]}} detail of the event "reg.schedule" */
-export function remember({ schedules, percent, sigma }) {
-  for (const node of schedules.map(nodeOf)) if (node) runs.set(node, { percent, sigma })
+export function remember(detail) {
+  const { schedules, percent, sigma } = detail ?? {}
+  if (![schedules, percent, sigma].every(Array.isArray)) return
+  const known = percent.map((_, i) => i).filter((i) => Number.isFinite(percent[i]))
+  const run = { percent: known.map((i) => percent[i]), sigma: known.map((i) => finite(sigma[i])) }
+  for (const node of schedules.map(nodeOf)) if (node) runs.set(node, run)
   refresh()
 }
 
@@ -143,10 +148,8 @@ export function markEnds(chart, points, gap = 4) {
  */
 export function markSteps(chart, run, weightAt) {
   const steps = run.percent.map((percent, i) => [percent, weightAt(percent, run.sigma[i] ?? Infinity)])
-  const titles = steps.map(
-    ([percent, w], i) =>
-      `step ${i + 1} of ${steps.length}: ${readable(100 * percent)} %, ` +
-      `sigma ${readable(run.sigma[i] ?? Infinity)}, w ${readable(w)}`,
-  )
-  chart.dots(steps, "second step", titles)
+  const title = (i) =>
+    `step ${i + 1} of ${steps.length}: ${readable(100 * steps[i][0])} %, ` +
+    `sigma ${readable(run.sigma[i] ?? Infinity)}, w ${readable(steps[i][1])}`
+  chart.dots(steps, "second step", title)
 }

@@ -3,6 +3,7 @@
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { Chart, readable } from "./chart.mjs"
+import { linkInto } from "./graph.mjs"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
 import {
   isSchedule,
@@ -72,7 +73,8 @@ class Preview {
   say(schedule) {
     if (schedule?.kind === "interval" && schedule.start > schedule.end) return "start_percent lies after end_percent"
     if (schedule) return ""
-    const open = this.node.inputs?.some(({ name, link }) => ["first", "second"].includes(name) && link === null)
+    const parts = this.node.inputs?.filter(({ name }) => ["first", "second"].includes(name)) ?? []
+    const open = parts.some(({ name }) => !linkInto(this.node, name))
     return open ? "Connect two schedules" : "Linked: known when it runs"
   }
 }
