@@ -140,17 +140,17 @@ def test_workflow_of_the_first_release_runs(page: Page) -> None:
 
 
 def test_points_arrive_while_the_sampler_runs(page: Page) -> None:
-    open_workflow(page, inspected(steps=200))
+    open_workflow(page, inspected(steps=120))
     page.fit("16")
     assert page.evaluate(CHART, "16")["sentence"] == "Run the workflow: every step of the sampler appears here."
     page.screenshot("inspector before a run")
     page.queue()
     seen = page.wait_until(f"(id) => {{ const chart = ({CHART})(id); return chart.steps > 3 && chart }}", "16")
-    assert re.fullmatch(r"Step \d+ of 200", seen["sentence"])
-    assert seen["steps"] < 200
+    assert re.fullmatch(r"Step \d+ of 120", seen["sentence"])
+    assert seen["steps"] < 120
     assert page.server.get("/queue")["queue_running"] != []
     page.wait_idle()
-    assert result(page, "16", 200)["sentence"].startswith("REG changed the guidance by ")
+    assert result(page, "16", 120)["sentence"].startswith("REG changed the guidance by ")
 
 
 def test_chart_shows_the_numbers_of_the_result(page: Page) -> None:
@@ -195,14 +195,14 @@ def test_reload_shows_the_chart_again(page: Page) -> None:
 
 def test_reload_while_the_sampler_runs(page: Page) -> None:
     page.evaluate("() => app.extensionManager.setting.set('Comfy.Workflow.Persist', true)")
-    open_workflow(page, inspected(steps=300))
+    open_workflow(page, inspected(steps=150))
     page.queue()
     page.wait_until(f"(id) => ({CHART})(id).steps > 3", "16")
     page.reload(page.saved()["id"])
     page.wait_until("() => !!app.rootGraph.getNodeById('16')")
     page.fit("16")
     page.wait_idle()
-    result(page, "16", 300)
+    result(page, "16", 150)
 
 
 def test_every_inspector_shows_its_own_sampler(page: Page) -> None:
@@ -234,12 +234,12 @@ def test_inspector_in_a_subgraph(page: Page) -> None:
 
 
 def test_queued_runs_each_start_afresh(page: Page) -> None:
-    prompt = inspected(steps=60)
+    prompt = inspected(steps=20)
     del prompt["15"]["inputs"]["control_after_generate"]  # the host then draws another seed for each
     open_workflow(page, prompt)
     page.fit("16")
     page.run(3)
-    assert result(page, "16", 60)["sentence"] == page.evaluate(RESULT, "16")["sentence"]
+    assert result(page, "16", 20)["sentence"] == page.evaluate(RESULT, "16")["sentence"]
 
 
 def test_interrupted_run_keeps_its_points(page: Page) -> None:
@@ -268,7 +268,7 @@ def test_inspector_says_why_it_has_nothing_to_show(page: Page) -> None:
 def test_other_workflow_does_not_get_the_points(page: Page) -> None:
     """Two tabs with inspectors of the same id: the one that runs gets the points, also while the other is shown."""
     open_workflow(page, inspected(steps=4), "second")
-    open_workflow(page, inspected(steps=200), "first")
+    open_workflow(page, inspected(steps=120), "first")
     page.fit("16")
     page.queue()
     page.wait_until(f"(id) => ({CHART})(id).steps > 3", "16")
@@ -278,7 +278,7 @@ def test_other_workflow_does_not_get_the_points(page: Page) -> None:
     assert page.evaluate(CHART, "16")["dots"] == 0
     page.switch_to("first")
     page.fit("16")
-    result(page, "16", 200)
+    result(page, "16", 120)
     page.switch_to("second")
     page.fit("16")
     assert page.evaluate(CHART, "16")["dots"] == 0

@@ -15,6 +15,7 @@ const CHART = 114
 const WIDTH = 360
 const SHADES = 60 // how many groups of steps are shaded apart, at most
 const REST = 99 // times as long as a drawing took: drawing takes 1 % of the time of a run, however long it is
+const LONGEST_REST = 1000 // ms
 
 /** @typedef {import("./trace.mjs").Step} Step @typedef {import("./trace.mjs").Trace} Trace */
 
@@ -156,7 +157,7 @@ class InspectorView {
     this.describe(steps, tab)
     for (const chart of [this.factor, this.lower]) chart.draw()
     const now = performance.now()
-    this.restUntil = now + REST * (now - began)
+    this.restUntil = now + Math.min(LONGEST_REST, REST * (now - began))
   }
 
   describe(steps, tab) {
