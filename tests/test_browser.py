@@ -326,7 +326,8 @@ FEED = """async ([id, steps]) => {
     app.api.dispatchCustomEvent("reg.step", { inspectors: [id], run: "fed", index, total: steps.length, step })
     if (index % 10 === 9) await frame()
   }
-  while (!chart.ariaLabel.includes(`${steps.length} of ${steps.length} steps`)) await frame()
+  const last = `${steps.length} of ${steps.length} steps`
+  for (let left = 1000; left && !chart.ariaLabel.includes(last); left--) await frame()
   watch.disconnect()
   return { ...counts, elements: root.querySelectorAll("*").length }
 }"""
