@@ -107,7 +107,9 @@ def make_judge(images: Tensor, labels: Tensor) -> SVC:
     fit, held = train_test_split(np.arange(len(images)), test_size=0.2, random_state=SEED, stratify=labels)
     raw = (images * 16).flatten(1).numpy()
     rendered = [features(render(images[fit])) for _ in range(4)]
-    svm = SVC(gamma=0.001).fit(np.concatenate([raw[fit], *rendered]), np.tile(labels[fit].numpy(), 5))
+    svm = SVC(gamma=0.001).fit(  # pyright: ignore[reportArgumentType]
+        np.concatenate([raw[fit], *rendered]), np.tile(labels[fit].numpy(), 5)
+    )
     real = render(images[held])
     looks = f"contrast {real.std():.3f}, white {(real > 0.95).float().mean():.1%}"
     scores = svm.score(raw[held], labels[held]), svm.score(features(real), labels[held])

@@ -106,10 +106,13 @@ def forward(
     """
     check_sample(x)
     with recording():
-        if denoised is None and not isinstance(direction, Tensor):
-            with torch.no_grad():
-                denoised = denoiser(leaf(x))
-        v = direction if denoised is None else _resolve(direction, denoised)
+        if isinstance(direction, Tensor):
+            v = direction
+        else:
+            if denoised is None:
+                with torch.no_grad():
+                    denoised = denoiser(leaf(x))
+            v = direction(denoised)
         with forward_ad.dual_level():
             try:
                 output = denoiser(forward_ad.make_dual(leaf(x), leaf(v).to(x.dtype)))

@@ -364,7 +364,7 @@ def test_thousand_steps_are_few_drawings_of_few_shapes(page: Page) -> None:
     assert seen["shapes"] <= 300 * seen["drawings"]  # of two charts
     assert seen["elements"] <= 600
     assert page.evaluate(CHART, "16")["sentence"] == "Step 1000 of 1000, 4 broken"
-    why = "broken: the factor was not usable, so it is plain CFG"
+    why = "broken: the factor could not be used"
     crosses = [f"At 0 %: {why}", f"From 50 % to 50.1 %: {why}", f"At 99.9 %: {why}"]
     assert page.evaluate(TITLES, ["16", ".cross"]) == page.evaluate(TITLES, ["16", ".shade.warn"]) == crosses
     assert 20 <= page.evaluate(CHART, "16")["dots"] <= 100
@@ -389,7 +389,7 @@ def test_broken_steps_are_marked_whatever_arrives(page: Page) -> None:
     chart = page.evaluate(CHART, "16")
     assert (chart["steps"], chart["dots"], chart["crosses"]) == (10, 5, 3)
     assert chart["sentence"] == "Step 10 of 10, 3 broken"
-    why = "broken: the factor was not usable, so it is plain CFG"
+    why = "broken: the factor could not be used"
     assert page.evaluate(TITLES, ["16", ".cross"]) == [f"At {percent} %: {why}" for percent in (20, 60, 80)]
     assert page.evaluate(TITLES, ["16", ".shade.dim"]) == [f"At {x} %: no guidance to rectify" for x in (40, 90)]
     page.screenshot("broken steps")

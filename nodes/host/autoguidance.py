@@ -126,10 +126,10 @@ class AutoGuider(comfy.samplers.CFGGuider):
         options: dict[str, Any],
     ) -> list[Tensor]:
         """Every place of ``conds`` that holds the weak ones is answered by the weak version."""
-        if not self._looked:
+        weak = {place: cond for place, cond in enumerate(conds) if cond and cond[0]["uuid"] in self._ids}
+        if weak and not self._looked:
             self._looked = True
             self._look(Evaluation(executor, model, [self.conds["positive"]], x, sigma, options))
-        weak = {place: cond for place, cond in enumerate(conds) if cond and cond[0]["uuid"] in self._ids}
         others = [None if place in weak else cond for place, cond in enumerate(conds)]
         outputs = [torch.zeros_like(x) for _ in conds]
         if any(others) or not weak:

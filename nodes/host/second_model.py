@@ -139,5 +139,7 @@ def _same_latents(model: Model, weak: Model) -> bool:
 def _same_noise(model: Model, weak: Model) -> bool:
     """Both take a sample of one sigma for the same mixture of signal and noise."""
     sigma = torch.tensor([0.2, 0.5, 0.8])
-    scales = [signal_scale(patcher.get_model_object("model_sampling"), sigma, sigma) for patcher in (model, weak)]
-    return torch.allclose(*scales)
+    strong, other = (
+        signal_scale(patcher.get_model_object("model_sampling"), sigma, sigma) for patcher in (model, weak)
+    )
+    return torch.allclose(strong, other)

@@ -45,7 +45,7 @@ class TileList {
   show(tiles) {
     remount(this.node, this.element, NAME)
     const chosen = this.tiles[this.select.selectedIndex]?.label
-    this.tiles = tiles.filter((tile) => typeof tile?.label === "string" && tile.prompt)
+    this.tiles = tiles.filter((tile) => typeof tile?.label === "string" && (tile.prompt || tile.changes))
     this.select.replaceChildren(...this.tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
     this.select.selectedIndex = Math.max(0, this.tiles.findIndex((tile) => tile.label === chosen))
     this.hint.hidden = this.tiles.length > 0

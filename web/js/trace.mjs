@@ -31,7 +31,8 @@ const RECTIFIED = ["taken", "carried", "pure noise"]
 const WITHOUT_FACTOR = {
   outside: "outside the range",
   unguided: "no guidance",
-  [UNUSABLE]: "broken: the factor was not usable, so it is plain CFG",
+  separate: "another node asks for the predictions one at a time",
+  [UNUSABLE]: "broken: the factor could not be used",
 }
 
 /** A finite number, else null. @returns {number | null} */
