@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,29 +21,32 @@ import comfy.sd
 import comfy.t2i_adapter.adapter
 import node_helpers
 import torch
+from comfy.patcher_extension import WrappersMP
+from compatibility import CFG, REPRESENTATIVES, Column, Conds, Model, Setting, Subject, reg
+from neighbours import NEIGHBOURS, MergingGuider, replaced_sampling_function
 from torch import Tensor
 
 import nodes
-from compatibility import CFG, Column, Conds, Model, Setting, Subject, reg
 from reg_pack.nodes.host.autoguidance import AutoGuider
+from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.keys import GUIDANCE_KEY
 from reg_pack.nodes.host.sampling import ScheduledWeight
 from reg_pack.nodes.host.second_model import SecondModel
 from reg_pack.nodes.host.weakening import SKIP_LAYERS, WeakenedModel
 from reg_pack.reg_core.schedule import Linear
-from tiny_models import CONTEXT, _randomise
+from tiny_models import CONTEXT
+
+importlib.import_module("comfy_extras.nodes_post_processing")  # nodes_latent and it import each other, in this order
 
 Patch = Callable[[Model, Setting], Model]
 UNETS = ("SD1.5", "SD2 v")
-REPRESENTATIVES = ("SD1.5", "SD2 v", "SD3", "Wan 2.1")  # eps, v, flow, video
 DISCRETE, FLOWS = ("SD1.5", "SD2 v", "SDXL"), ("SD3", "Flux", "AuraFlow", "Wan 2.1", "LTXV")
 
 
 def node(module: str, name: str) -> Any:
     """A node class of the host, or None where this version has none."""
-    try:
-        found = importlib.import_module(module if module == "nodes" else f"comfy_extras.nodes_{module}")
-    except ImportError:
-        return None
+    name_of_module = f"comfy_extras.nodes_{module}"
+    found = importlib.import_module(name_of_module) if importlib.util.find_spec(name_of_module) else None
     return getattr(found, name, None)
 
 
@@ -114,7 +119,7 @@ GUIDANCE_COLUMNS = [
 
 MULTIPLY = dict(q=1.1, k=0.9, v=1.1, out=0.9)
 ATTENTION_COLUMNS = [
-    model_node("NAG", ATTENTION, "nag", "NAGuidance", nag_scale=5.0, nag_alpha=0.5, nag_tau=1.5),
+    model_node("NAG", ATTENTION, "nag", "NAGuidance", {"kinks": True}, nag_scale=5.0, nag_alpha=0.5, nag_tau=1.5),
     model_node("FreeU", ATTENTION, "freelunch", "FreeU", b1=1.1, b2=1.2, s1=0.9, s2=0.2),
     model_node("FreeU V2", ATTENTION, "freelunch", "FreeU_V2", b1=1.3, b2=1.4, s1=0.9, s2=0.2),
     model_node("Token merging", ATTENTION, "tomesd", "TomePatchModel", {"random": True}, ratio=0.5),
@@ -366,7 +371,7 @@ class Adapter(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.unshuffle = torch.nn.PixelUnshuffle(8)
-        self.body = comfy.t2i_adapter.adapter.ResnetBlock(192, 32, down=False, ksize=1, sk=False)
+        self.body = comfy.t2i_adapter.adapter.ResnetBlock(192, 32, down=False, ksize=1, sk=True)
 
     def forward(self, x: Tensor) -> dict[str, list[Tensor | None]]:
         return {"input": [None, None, self.body(self.unshuffle(x)), None]}
@@ -412,7 +417,8 @@ PROMPT_COLUMNS = [
     Column("Area conditioning", PROMPTS, conds=partial(more_prompts, change=area)),
     Column("Mask conditioning", PROMPTS, conds=partial(more_prompts, change=masked)),
     Column(
-        "Prompts with timestep ranges", PROMPTS, families=REPRESENTATIVES, conds=partial(more_prompts, change=ranged), percents=(0.3, 0.6)
+        "Prompts with timestep ranges", PROMPTS, families=REPRESENTATIVES,
+        conds=partial(more_prompts, change=ranged), percents=(0.3, 0.6),
     ),
     Column(
         "Negative prompt over a part of the run", PROMPTS, families=REPRESENTATIVES,
@@ -484,10 +490,13 @@ OWN_COLUMNS = [
         "REG on a MODEL with REG", OWN, model=lambda m, s: reg(m, "directional"), without=True, last_wins=True
     ),
     Column("Apply Guidance Schedule", OWN, model=scheduled, percents=(0.3, 0.6)),
-    Column("REG AutoGuider, skip layers", OWN, guider=weak_prompt),
-    Column("REG AutoGuider, perturbed attention", OWN, guider=weak_attention),
-    Column("REG AutoGuider, second MODEL", OWN, guider=weak_model),
-    Column("REG AutoGuider, second MODEL with REG", OWN, guider=partial(weak_model, rectified=True)),
+    Column("REG AutoGuider, skip layers", OWN, guider=weak_prompt, families=REPRESENTATIVES),
+    Column("REG AutoGuider, perturbed attention", OWN, guider=weak_attention, families=REPRESENTATIVES),
+    Column("REG AutoGuider, second MODEL", OWN, guider=weak_model, families=REPRESENTATIVES),
+    Column(
+        "REG AutoGuider, second MODEL with REG", OWN, guider=partial(weak_model, rectified=True),
+        families=REPRESENTATIVES,
+    ),
 ]  # fmt: skip
 
 SAMPLED = ("SD1.5", "SD3")
@@ -499,10 +508,53 @@ WHOLE_RUNS = [
     ),
 ]
 
-try:
-    neighbours: Any = importlib.import_module("neighbours").NEIGHBOURS
-except ImportError:
-    neighbours = {}
+NEIGHBOUR_TRAITS: dict[str, dict[str, Any]] = {
+    "attention override installed at every evaluation": {"kernel": True},
+    "attention override installed around the network": {"kernel": True},
+    "windows of another pack": {"windows": True, "without": True},
+}
+
+
+class ElsewhereGuider(comfy.samplers.CFGGuider):
+    """Samples while the sampling function of the host is another one for the whole process."""
+
+    def sample(self, *args: Any, **kwargs: Any) -> Tensor:
+        with replaced_sampling_function():
+            return super().sample(*args, **kwargs)
+
+
+def other_guider(model: Model, conds: Conds, setting: Setting, kind: Callable[[Model], Any]) -> Any:
+    guiding = kind(model)
+    guiding.set_conds(conds["positive"], conds["negative"])
+    guiding.set_cfg(CFG)
+    return guiding
+
+
+def merging(model: Model, conds: Conds, setting: Setting) -> Any:
+    """The second MODEL has REG, too, where the first has it."""
+    second, installed = setting.model.clone(), model.get_wrappers(WrappersMP.CALC_COND_BATCH, GUIDANCE_KEY)
+    if installed:
+        second = replace(installed[0].__self__, method=Method(form="directional")).install(second)
+    return other_guider(model, conds, setting, lambda model: MergingGuider(model, second))
+
+
+def _alone(patch: Callable[[Model], Model]) -> Patch:
+    return lambda model, setting: patch(model)
+
+
+NEIGHBOUR_COLUMNS = [
+    *(
+        Column(name, NEIGHBOUR, model=_alone(patch), **NEIGHBOUR_TRAITS.get(name, {}))
+        for name, patch in NEIGHBOURS.items()
+    ),
+    Column("guider that merges a second MODEL with REG", NEIGHBOUR, guider=merging, idle=True),
+    Column(
+        "sampling function replaced for the process",
+        NEIGHBOUR,
+        guider=partial(other_guider, kind=ElsewhereGuider),
+        idle=True,
+    ),
+]
 
 COLUMNS: dict[str, Column] = {
     column.name: column
@@ -516,7 +568,7 @@ COLUMNS: dict[str, Column] = {
         *PROMPT_COLUMNS,
         *WEIGHT_COLUMNS,
         *OWN_COLUMNS,
-        *(neighbours.values() if isinstance(neighbours, dict) else neighbours),
+        *NEIGHBOUR_COLUMNS,
         *WHOLE_RUNS,
     )
     if column is not None

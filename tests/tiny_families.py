@@ -277,6 +277,98 @@ _RECIPES: dict[str, _Recipe] = {
     "Lens": _Recipe("Lens", (128, 4, 4), _LENS, context=(TOKENS, 2 * CONTEXT)),
 }
 
+_INPAINT = {"in_channels": 9}
+_UPSCALER = dict(num_classes=1000, disable_self_attentions=[True, False])
+_CHROMA_RADIANCE = _CHROMA | dict(
+    in_channels=3, out_channels=3, in_dim=64, patch_size=4, nerf_hidden_size=16, nerf_mlp_ratio=2, nerf_depth=1,
+    nerf_max_freqs=4, nerf_tile_size=0, nerf_final_head_type="conv", nerf_embedder_dtype=None, use_x0=False, use_sequential_txt_ids=False,
+)  # fmt: skip
+_HUNYUAN_IMAGE = _HUNYUAN_VIDEO | dict(vec_in_dim=None, guidance_embed=False)
+
+# Further classes of networks that are above, for the compatibility matrix: inputs of their own, or another sampling.
+_RELATED: dict[str, _Recipe] = {
+    "SD1.5 inpainting": _Recipe("SD15", (4, 8, 8), _UNET | _INPAINT | dict(num_heads=HEADS)),
+    "SD1.5 InstructPix2Pix": _Recipe(
+        "SD15_instructpix2pix", (4, 8, 8), _UNET | dict(in_channels=8, num_heads=HEADS),
+        tensors={"concat_latent_image": (1, 4, 8, 8)},
+    ),
+    "SD2.1 unCLIP": _Recipe(
+        "SD21UnclipL", (4, 8, 8),
+        _UNET | dict(num_head_channels=16, num_classes="sequential", adm_in_channels=1536),
+    ),
+    "SD x4 upscaler": _Recipe(
+        "SD_X4Upscaler", (4, 8, 8), _UNET | dict(in_channels=7, num_heads=HEADS) | _UPSCALER,
+    ),
+    "Lotus-D": _Recipe(
+        "LotusD", (4, 8, 8), _UNET | dict(num_head_channels=16, num_classes="sequential", adm_in_channels=4)
+    ),
+    "Stable Zero123": _Recipe(
+        "Stable_Zero123", (4, 8, 8), _UNET | dict(in_channels=8, num_heads=HEADS, context_dim=768), context=(TOKENS, 768),
+        weights=lambda: {"cc_projection.weight": torch.zeros(768, 772), "cc_projection.bias": torch.zeros(768)},
+    ),
+    "SDXL refiner": _Recipe(
+        "SDXLRefiner", (4, 8, 8), _UNET | _SDXL | dict(adm_in_channels=POOLED + 5 * 256), pooled=(1, POOLED)
+    ),
+    "SDXL inpainting": _Recipe("SDXL", (4, 8, 8), _UNET | _SDXL | _INPAINT, pooled=(1, POOLED)),
+    "SDXL InstructPix2Pix": _Recipe(
+        "SDXL_instructpix2pix", (4, 8, 8), _UNET | _SDXL | dict(in_channels=8), pooled=(1, POOLED),
+        tensors={"concat_latent_image": (1, 4, 8, 8)},
+    ),
+    "SVD": _Recipe(
+        "SVD_img2vid", (4, 8, 8),
+        _UNET
+        | dict(in_channels=8, num_head_channels=16, num_classes="sequential", adm_in_channels=768)
+        | dict(use_temporal_attention=True, use_temporal_resblock=True, extra_ff_mix_layer=True, video_kernel_size=[3, 1, 1])
+        | dict(merge_strategy="learned_with_images", merge_factor=0.0, use_linear_in_transformer=True),
+    ),
+    "Flux Schnell": _Recipe("FluxSchnell", _IMAGE, _FLUX | dict(guidance_embed=False), pooled=(1, POOLED)),
+    "Flux inpainting": _Recipe("FluxInpaint", _IMAGE, _FLUX | dict(in_channels=96), pooled=(1, POOLED)),
+    "Chroma Radiance": _Recipe("ChromaRadiance", (3, 8, 8), _CHROMA_RADIANCE),
+    "PixArt Alpha": _Recipe("PixArtAlpha", (4, 4, 64), _PIXART),
+    "HunyuanDiT 1.0": _Recipe(
+        "HunyuanDiT1", (4, 8, 8), _HUNYUAN_DIT | dict(size_cond=True, use_style_cond=True),
+        tensors={"conditioning_mt5xl": (1, TOKENS, CONTEXT)},
+        constants=_MASK | {"attention_mask_mt5xl": _MASK["attention_mask"]},
+    ),
+    "Wan 2.1 image to video": _Recipe("WAN21_I2V", _VIDEO, _WAN | dict(model_type="i2v", in_dim=36)),
+    "Wan Fun Control": _Recipe("WAN21_FunControl2V", _VIDEO, _WAN | dict(model_type="i2v", in_dim=48)),
+    "Wan 2.1 Camera": _Recipe("WAN21_Camera", _VIDEO, _WAN | dict(model_type="camera", in_dim=32)),
+    "Wan 2.2 Camera": _Recipe("WAN22_Camera", _VIDEO, _WAN | dict(model_type="camera_2.2", in_dim=36)),
+    "Wan VACE": _Recipe("WAN21_Vace", _VIDEO, _WAN | dict(model_type="vace", vace_layers=1, vace_in_dim=96)),
+    "Wan HuMo": _Recipe("WAN21_HuMo", _VIDEO, _WAN | dict(model_type="humo", in_dim=36)),
+    "Wan S2V": _Recipe("WAN22_S2V", _VIDEO, _WAN | dict(model_type="s2v")),
+    "Wan Animate": _Recipe("WAN22_Animate", _VIDEO, _WAN | dict(model_type="animate", in_dim=36)),
+    "Wan FlowRVS": _Recipe("WAN21_FlowRVS", _VIDEO, _WAN | dict(model_type="flow_rvs")),
+    "Wan SCAIL": _Recipe("WAN21_SCAIL", _VIDEO, _WAN | dict(model_type="scail", in_dim=20)),
+    "HunyuanVideo image to video": _Recipe(
+        "HunyuanVideoI2V", _VIDEO, _HUNYUAN_VIDEO | dict(in_channels=33), pooled=(1, POOLED)
+    ),
+    "SkyReels image to video": _Recipe(
+        "HunyuanVideoSkyreelsI2V", _VIDEO, _HUNYUAN_VIDEO | dict(in_channels=32), pooled=(1, POOLED)
+    ),
+    "HunyuanImage 2.1": _Recipe(
+        "HunyuanImage21", (64, 4, 4), _HUNYUAN_IMAGE | dict(in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[8, 8])
+    ),
+    "HunyuanVideo 1.5": _Recipe(
+        "HunyuanVideo15", (32, 2, 4, 4),
+        _HUNYUAN_IMAGE | dict(in_channels=65, out_channels=32, patch_size=[1, 1, 1], vision_in_dim=32),
+        pooled=(1, POOLED),
+    ),
+    "Cosmos image to video": _Recipe("CosmosI2V", _VIDEO, _COSMOS1 | dict(in_channels=17)),
+    "Cosmos Predict2 image to video": _Recipe("CosmosI2VPredict2", _VIDEO, _COSMOS | dict(in_channels=17)),
+    "Anima": _Recipe("Anima", (16, 1, 8, 8), _COSMOS | dict(crossattn_emb_channels=1024), context=(TOKENS, 1024)),
+    "CogVideoX image to video": _Recipe("CogVideoX_I2V", _VIDEO, _COGVIDEO | dict(in_channels=32)),
+    "CogVideoX inpainting": _Recipe("CogVideoX_Inpaint", _VIDEO, _COGVIDEO | dict(in_channels=48)),
+    "Hunyuan3D 2.1": _Recipe(
+        "Hunyuan3Dv2_1", (64, 16),
+        dict(context_dim=CONTEXT, hidden_size=WIDTH, num_heads=HEADS, depth=2, num_moe_layers=1, num_experts=2),
+    ),
+    "Hunyuan3D 2 mini": _Recipe("Hunyuan3Dv2mini", (64, 16), _HUNYUAN_3D),
+    "LongCat-Image": _Recipe(
+        "LongCatImage", _IMAGE, _FLUX | dict(guidance_embed=False, vec_in_dim=None, txt_ids_dims=[1, 2])
+    ),
+}  # fmt: skip
+
 # A rope without a derivative: a kernel of comfy_kitchen, called whether the host trains or not.
 _FUSED_ROPE = {"ERNIE-Image", "JoyImage"}
 if not hasattr(comfy.ldm.cosmos.predict2, "apply_rotary_pos_emb"):
@@ -289,3 +381,17 @@ _FAMILIES = {
 }
 GRADIENT_FAMILIES: dict[str, Family] = {name: f for name, f in _FAMILIES.items() if name not in _FUSED_ROPE}
 FUSED_FAMILIES: dict[str, Family] = {name: f for name, f in _FAMILIES.items() if name in _FUSED_ROPE}
+RELATED_FAMILIES: dict[str, Family] = {
+    name: Family(recipe.build, recipe.latent, recipe.conditioning)
+    for name, recipe in _RELATED.items()
+    if hasattr(comfy.supported_models, recipe.config)
+}
+
+
+def class_of(name: str) -> str:
+    """The class of the host's supported models that a family is built with."""
+    return {**_RECIPES, **_RELATED}[name].config
+
+
+UNCOVERED: dict[str, str] = {}
+"""Classes of the host's supported models that no family here is built with, and why."""
