@@ -1,4 +1,4 @@
-"""Show, test or measure this node pack from a fresh clone: `python run.py demo`, `test` or `bench`.
+"""Show, test or measure this node pack from a fresh clone: `python run.py demo`, `test`, `bench` or `compatibility`.
 
 All commands fetch what they need (a private Python environment and, unless one is there already, a pinned ComfyUI)
 into a cache folder of the user, so that nothing is added to the repository. A second run starts at once.
@@ -16,6 +16,7 @@ USAGE = 2
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
 BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
+COMPATIBILITY_HELP = "try REG beside every node of ComfyUI on every family of models, and write docs/compatibility.md"
 DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
 
 
@@ -60,6 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
     bench = commands.add_parser("bench", help=BENCH_HELP, description=BENCH_HELP)
     bench.add_argument("name", nargs="?", help="one benchmark")
     bench.add_argument("models", nargs="*", help="for cost: only these models, as the tables name them")
+    compatibility = commands.add_parser("compatibility", help=COMPATIBILITY_HELP, description=COMPATIBILITY_HELP)
+    compatibility.add_argument("--only", metavar="WORD", help="nodes and families whose name has this word in it")
     return parser
 
 
@@ -90,6 +93,10 @@ def dispatch(arguments: list) -> int:
         from bootstrap.commands import run_benchmarks
 
         return run_benchmarks(options.name, options.models)
+    if options.command == "compatibility":
+        from bootstrap.commands import run_compatibility
+
+        return run_compatibility(options.only)
     from bootstrap.commands import run_demo
 
     return run_demo(serve=options.serve, port=options.port, output=os.path.abspath(options.output))

@@ -126,6 +126,20 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
     return 0
 
 
+def run_compatibility(word: str | None) -> int:
+    """Run the compatibility matrix in both hosts and return the first exit code that is not zero; BootstrapError."""
+    place = prepare(testing=True)
+    arguments, codes = ["--only", word] if word else [], []
+    for host in filter(None, (place.floor, place.host)):
+        environment = {**child_environment(), "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
+        environment["PYTHONPATH"] = str(REPOSITORY / "tests")
+        script = str(REPOSITORY / "tests" / "matrix.py")
+        codes.append(hand_over([str(place.python), script, *arguments], REPOSITORY, environment))
+        if codes[-1] < 0:
+            break
+    return next((code for code in codes if code), 0)
+
+
 def run_tests(arguments: Sequence[str]) -> int:
     """Run the tests, those in a browser beside the others; return the first exit code that is not zero.
 

@@ -406,7 +406,8 @@ def refusal(outcome: Outcome) -> Result:
     said = [text for _, text in outcome.messages if any(word in text for word in words)]
     require(bool(said), f"nothing changed, and nothing was said but: {outcome.told() or 'nothing'}", SILENT)
     guided = any(outcome.pairs) and not any("could not be used" in text or "plain CFG" in text for text in said)
-    require(not guided, f"nothing changed, and the reason is not true: {said[-1]}")
+    untrue = guided or any("strength is 0" in text or "Widen the range" in text for text in said)
+    require(not untrue, f"nothing changed, and the reason is not true: {said[-1]}")
     return Result(REFUSED, said[-1].splitlines()[0].removeprefix("REG: "))
 
 

@@ -172,8 +172,9 @@ def rendered(hosts: dict[str, Cells], rest: str) -> str:
         "",
         "## Run it again",
         "",
-        "`python run.py compatibility` runs everything and writes this page; `python run.py compatibility --only NAG` runs",
-        "the nodes and families whose name has NAG in it. `python run.py test` runs a part of it and holds this page to it.",
+        "`python run.py compatibility` runs everything and writes this page; `python run.py compatibility --only NAG`",
+        "runs the nodes and families whose name has NAG in it. `python run.py test` runs a part of it and holds this",
+        "page to it.",
         "",
         rest,
     ]

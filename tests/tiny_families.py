@@ -281,7 +281,8 @@ _INPAINT = {"in_channels": 9}
 _UPSCALER = dict(num_classes=1000, disable_self_attentions=[True, False])
 _CHROMA_RADIANCE = _CHROMA | dict(
     in_channels=3, out_channels=3, in_dim=64, patch_size=4, nerf_hidden_size=16, nerf_mlp_ratio=2, nerf_depth=1,
-    nerf_max_freqs=4, nerf_tile_size=0, nerf_final_head_type="conv", nerf_embedder_dtype=None, use_x0=False, use_sequential_txt_ids=False,
+    nerf_max_freqs=4, nerf_tile_size=0, nerf_final_head_type="conv", nerf_embedder_dtype=None, use_x0=False,
+    use_sequential_txt_ids=False,
 )  # fmt: skip
 _HUNYUAN_IMAGE = _HUNYUAN_VIDEO | dict(vec_in_dim=None, guidance_embed=False)
 
@@ -289,21 +290,29 @@ _HUNYUAN_IMAGE = _HUNYUAN_VIDEO | dict(vec_in_dim=None, guidance_embed=False)
 _RELATED: dict[str, _Recipe] = {
     "SD1.5 inpainting": _Recipe("SD15", (4, 8, 8), _UNET | _INPAINT | dict(num_heads=HEADS)),
     "SD1.5 InstructPix2Pix": _Recipe(
-        "SD15_instructpix2pix", (4, 8, 8), _UNET | dict(in_channels=8, num_heads=HEADS),
+        "SD15_instructpix2pix",
+        (4, 8, 8),
+        _UNET | dict(in_channels=8, num_heads=HEADS),
         tensors={"concat_latent_image": (1, 4, 8, 8)},
     ),
     "SD2.1 unCLIP": _Recipe(
-        "SD21UnclipL", (4, 8, 8),
+        "SD21UnclipL",
+        (4, 8, 8),
         _UNET | dict(num_head_channels=16, num_classes="sequential", adm_in_channels=1536),
     ),
     "SD x4 upscaler": _Recipe(
-        "SD_X4Upscaler", (4, 8, 8), _UNET | dict(in_channels=7, num_heads=HEADS) | _UPSCALER,
+        "SD_X4Upscaler",
+        (4, 8, 8),
+        _UNET | dict(in_channels=7, num_heads=HEADS) | _UPSCALER,
     ),
     "Lotus-D": _Recipe(
         "LotusD", (4, 8, 8), _UNET | dict(num_head_channels=16, num_classes="sequential", adm_in_channels=4)
     ),
     "Stable Zero123": _Recipe(
-        "Stable_Zero123", (4, 8, 8), _UNET | dict(in_channels=8, num_heads=HEADS, context_dim=768), context=(TOKENS, 768),
+        "Stable_Zero123",
+        (4, 8, 8),
+        _UNET | dict(in_channels=8, num_heads=HEADS, context_dim=768),
+        context=(TOKENS, 768),
         weights=lambda: {"cc_projection.weight": torch.zeros(768, 772), "cc_projection.bias": torch.zeros(768)},
     ),
     "SDXL refiner": _Recipe(
@@ -311,14 +320,23 @@ _RELATED: dict[str, _Recipe] = {
     ),
     "SDXL inpainting": _Recipe("SDXL", (4, 8, 8), _UNET | _SDXL | _INPAINT, pooled=(1, POOLED)),
     "SDXL InstructPix2Pix": _Recipe(
-        "SDXL_instructpix2pix", (4, 8, 8), _UNET | _SDXL | dict(in_channels=8), pooled=(1, POOLED),
+        "SDXL_instructpix2pix",
+        (4, 8, 8),
+        _UNET | _SDXL | dict(in_channels=8),
+        pooled=(1, POOLED),
         tensors={"concat_latent_image": (1, 4, 8, 8)},
     ),
     "SVD": _Recipe(
-        "SVD_img2vid", (4, 8, 8),
+        "SVD_img2vid",
+        (4, 8, 8),
         _UNET
         | dict(in_channels=8, num_head_channels=16, num_classes="sequential", adm_in_channels=768)
-        | dict(use_temporal_attention=True, use_temporal_resblock=True, extra_ff_mix_layer=True, video_kernel_size=[3, 1, 1])
+        | dict(
+            use_temporal_attention=True,
+            use_temporal_resblock=True,
+            extra_ff_mix_layer=True,
+            video_kernel_size=[3, 1, 1],
+        )
         | dict(merge_strategy="learned_with_images", merge_factor=0.0, use_linear_in_transformer=True),
     ),
     "Flux Schnell": _Recipe("FluxSchnell", _IMAGE, _FLUX | dict(guidance_embed=False), pooled=(1, POOLED)),
@@ -326,7 +344,9 @@ _RELATED: dict[str, _Recipe] = {
     "Chroma Radiance": _Recipe("ChromaRadiance", (3, 8, 8), _CHROMA_RADIANCE),
     "PixArt Alpha": _Recipe("PixArtAlpha", (4, 4, 64), _PIXART),
     "HunyuanDiT 1.0": _Recipe(
-        "HunyuanDiT1", (4, 8, 8), _HUNYUAN_DIT | dict(size_cond=True, use_style_cond=True),
+        "HunyuanDiT1",
+        (4, 8, 8),
+        _HUNYUAN_DIT | dict(size_cond=True, use_style_cond=True),
         tensors={"conditioning_mt5xl": (1, TOKENS, CONTEXT)},
         constants=_MASK | {"attention_mask_mt5xl": _MASK["attention_mask"]},
     ),
@@ -347,10 +367,13 @@ _RELATED: dict[str, _Recipe] = {
         "HunyuanVideoSkyreelsI2V", _VIDEO, _HUNYUAN_VIDEO | dict(in_channels=32), pooled=(1, POOLED)
     ),
     "HunyuanImage 2.1": _Recipe(
-        "HunyuanImage21", (64, 4, 4), _HUNYUAN_IMAGE | dict(in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[8, 8])
+        "HunyuanImage21",
+        (64, 4, 4),
+        _HUNYUAN_IMAGE | dict(in_channels=64, out_channels=64, patch_size=[1, 1], axes_dim=[8, 8]),
     ),
     "HunyuanVideo 1.5": _Recipe(
-        "HunyuanVideo15", (32, 2, 4, 4),
+        "HunyuanVideo15",
+        (32, 2, 4, 4),
         _HUNYUAN_IMAGE | dict(in_channels=65, out_channels=32, patch_size=[1, 1, 1], vision_in_dim=32),
         pooled=(1, POOLED),
     ),
@@ -360,14 +383,15 @@ _RELATED: dict[str, _Recipe] = {
     "CogVideoX image to video": _Recipe("CogVideoX_I2V", _VIDEO, _COGVIDEO | dict(in_channels=32)),
     "CogVideoX inpainting": _Recipe("CogVideoX_Inpaint", _VIDEO, _COGVIDEO | dict(in_channels=48)),
     "Hunyuan3D 2.1": _Recipe(
-        "Hunyuan3Dv2_1", (64, 16),
+        "Hunyuan3Dv2_1",
+        (64, 16),
         dict(context_dim=CONTEXT, hidden_size=WIDTH, num_heads=HEADS, depth=2, num_moe_layers=1, num_experts=2),
     ),
     "Hunyuan3D 2 mini": _Recipe("Hunyuan3Dv2mini", (64, 16), _HUNYUAN_3D),
     "LongCat-Image": _Recipe(
         "LongCatImage", _IMAGE, _FLUX | dict(guidance_embed=False, vec_in_dim=None, txt_ids_dims=[1, 2])
     ),
-}  # fmt: skip
+}
 
 # A rope without a derivative: a kernel of comfy_kitchen, called whether the host trains or not.
 _FUSED_ROPE = {"ERNIE-Image", "JoyImage"}
@@ -393,5 +417,23 @@ def class_of(name: str) -> str:
     return {**_RECIPES, **_RELATED}[name].config
 
 
-UNCOVERED: dict[str, str] = {}
+_SAME_SDXL = "the network and the class of SDXL with other numbers of blocks, which the tiny one does not have anyway"
+_NOT_SAMPLED = "no diffusion model: nothing is sampled, so there is no guidance"
+_PACKED = "latents of several kinds packed into one (sound and picture), for which no tiny conditioning is made yet"
+_OWN = "a network of its own that is not built tiny yet"
+
+UNCOVERED: dict[str, str] = {
+    "SD21UnclipH": "the class of SD2.1 unCLIP with another width of its image embedding",
+    **dict.fromkeys(("SSD1B", "KOALA_700M", "KOALA_1B", "Segmind_Vega"), _SAME_SDXL),
+    **dict.fromkeys(("SV3D_u", "SV3D_p"), "the network of SVD, with a camera in place of the frame rate"),
+    **dict.fromkeys(("LTXAV", "MiniMaxH3", "TripoSplat"), _PACKED),
+    "HunyuanVideo15_SR_Distilled": "the network of HunyuanVideo 1.5; distilled, so that it is used at cfg 1",
+    "HunyuanImage21Refiner": "the network of HunyuanVideo with an image to refine; used at cfg 1",
+    **dict.fromkeys(("RT_DETR_v4", "SAM3", "SAM31", "DepthAnything3"), _NOT_SAMPLED),
+    "WAN21_CausalAR_T2V": "the network of Wan 2.1, sampled frame by frame by a sampler of its own, at cfg 1",
+    **dict.fromkeys(("WAN21_SCAIL2", "WAN22_WanDancer"), "a network of Wan with inputs that are not made tiny yet"),
+    **dict.fromkeys(("ACEStep", "ACEStep15"), "lyrics and speakers as conditioning, which are not made tiny yet"),
+    "StableAudio3": "the network of Stable Audio with other conditioning, which is not made tiny yet",
+    **dict.fromkeys(("ZImagePixelSpace", "PixelDiTT2I", "PiD", "HiDreamO1", "MageFlow", "Ideogram4", "SeedVR2"), _OWN),
+}
 """Classes of the host's supported models that no family here is built with, and why."""
