@@ -26,7 +26,7 @@ from compatibility import CFG, REPRESENTATIVES, Column, Conds, Model, Setting, S
 from neighbours import NEIGHBOURS, MergingGuider, replaced_sampling_function
 from torch import Tensor
 
-import nodes
+import nodes as node_module
 from reg_pack.nodes.host.autoguidance import AutoGuider
 from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.keys import GUIDANCE_KEY
@@ -38,6 +38,7 @@ from tiny_models import CONTEXT
 
 importlib.import_module("comfy_extras.nodes_post_processing")  # nodes_latent and it import each other, in this order
 
+nodes: Any = node_module
 Patch = Callable[[Model, Setting], Model]
 UNETS = ("SD1.5", "SD2 v")
 DISCRETE, FLOWS = ("SD1.5", "SD2 v", "SDXL"), ("SD3", "Flux", "AuraFlow", "Wan 2.1", "LTXV")
@@ -117,7 +118,7 @@ GUIDANCE_COLUMNS = [
     ),
 ]  # fmt: skip
 
-MULTIPLY = dict(q=1.1, k=0.9, v=1.1, out=0.9)
+MULTIPLY: Any = dict(q=1.1, k=0.9, v=1.1, out=0.9)
 ATTENTION_COLUMNS = [
     model_node("NAG", ATTENTION, "nag", "NAGuidance", {"kinks": True}, nag_scale=5.0, nag_alpha=0.5, nag_tau=1.5),
     model_node("FreeU", ATTENTION, "freelunch", "FreeU", b1=1.1, b2=1.2, s1=0.9, s2=0.2),
@@ -435,7 +436,8 @@ PROMPT_COLUMNS = [
 def stored(subject: Subject, dtype: torch.dtype, storage: torch.dtype) -> Model:
     """Weights stored in few bits and cast for each call."""
     model = subject.fresh(dtype)
-    for layer in model.model.diffusion_model.modules():
+    layers: Any = model.model.diffusion_model.modules()
+    for layer in layers:
         if isinstance(layer, comfy.ops.CastWeightBiasOp) and isinstance(layer, (torch.nn.Linear, torch.nn.Conv2d)):
             layer.weight = torch.nn.Parameter(layer.weight.data.to(storage), requires_grad=False)
             layer.comfy_cast_weights = True
@@ -523,7 +525,7 @@ class ElsewhereGuider(comfy.samplers.CFGGuider):
             return super().sample(*args, **kwargs)
 
 
-def other_guider(model: Model, conds: Conds, setting: Setting, kind: Callable[[Model], Any]) -> Any:
+def other_guider(model: Model, conds: Conds, setting: Setting, kind: Any) -> Any:
     guiding = kind(model)
     guiding.set_conds(conds["positive"], conds["negative"])
     guiding.set_cfg(CFG)
@@ -547,7 +549,7 @@ NEIGHBOUR_COLUMNS = [
         Column(name, NEIGHBOUR, model=_alone(patch), **NEIGHBOUR_TRAITS.get(name, {}))
         for name, patch in NEIGHBOURS.items()
     ),
-    Column("guider that merges a second MODEL with REG", NEIGHBOUR, guider=merging, idle=True),
+    Column("guider that merges a second MODEL with REG", NEIGHBOUR, guider=merging, idle=True, either=True),
     Column(
         "sampling function replaced for the process",
         NEIGHBOUR,

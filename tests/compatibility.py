@@ -100,7 +100,8 @@ class Column:
     ``kernel``: it has no derivative, so that REG takes the host's own where it differentiates. ``windows``: REG acts in
     each context window. ``random``: the node draws random numbers in each evaluation. ``kinks``: it takes absolute
     values, over which a difference must not step. ``idle``: the cell counts although the node changes nothing by
-    itself. ``last_wins``: of REG, so that the order of the nodes matters. ``frames``: for video only. ``percents``: of
+    itself. ``last_wins``: of REG, so that the order of the nodes matters. ``either``: of two REGs
+    the one that is told acts. ``frames``: for video only. ``percents``: of
     sampling, where it is evaluated; the last one is compared with differences. ``families``: those it is run with, if
     not all. ``sampler``, ``scheduler``: a whole run with it instead.
     """
@@ -120,6 +121,7 @@ class Column:
     kinks: bool = False
     idle: bool = False
     last_wins: bool = False
+    either: bool = False
     frames: bool = False
     percents: tuple[float, ...] = PERCENTS
     families: Sequence[str] | None = None
@@ -135,7 +137,7 @@ class Subject:
         self._models: dict[torch.dtype, Model] = {}
         self.conditionings = {seed: family.conditioning(seed) for seed in range(1, 5)}
         self.conds: Conds = {"positive": self.conditionings[1], "negative": self.conditionings[2]}
-        self.alone: dict[tuple[float, ...], tuple[Outcome, Outcome]] = {}
+        self.alone: dict[tuple[Any, ...], tuple[Outcome, Outcome]] = {}
 
     def fresh(self, dtype: torch.dtype) -> Model:
         """A model of its own."""
@@ -176,9 +178,14 @@ class Outcome:
         return told[-1].splitlines()[0] if told else ""
 
     @property
+    def method(self) -> tuple[str | None, str | None]:
+        """Form and estimator, as the artist was told."""
+        found = re.search(r"\((row-sum|directional), ([a-z ]+)[,)]", self.summary)
+        return (found[1], found[2]) if found else (None, None)
+
+    @property
     def estimator(self) -> str | None:
-        found = re.search(r"\((?:row-sum|directional), ([a-z ]+)[,)]", self.summary)
-        return found[1] if found else None
+        return self.method[1]
 
     def told(self) -> str:
         return "; ".join(dict.fromkeys(message.splitlines()[0].removeprefix("REG: ") for _, message in self.messages))
@@ -411,11 +418,6 @@ def refusal(outcome: Outcome) -> Result:
     return Result(REFUSED, said[-1].splitlines()[0].removeprefix("REG: "))
 
 
-def _explained(error: BaseException) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:160]
-
-
 def bench(subject: Subject, column: Column, dtype: torch.dtype) -> Bench:
     return Bench(subject, column, dtype, column.build(subject, dtype) if column.build else subject.build(dtype))
 
@@ -563,28 +565,30 @@ def _differentiated(subject: Subject, column: Column, guided: Outcome) -> Result
         differenced = references
         if column.kernel:
             differenced = [Reference.of(exact, point, differentiated=False) for point in plain.points[place]]
-        whole = {}
+        whole: dict[tuple[str | None, str | None], list[tuple[Tensor, Tensor]]] = {}
         thorough = column.name == "REG" or subject.name in THOROUGH
         for estimator, form in itertools.product(ESTIMATORS, FORMS) if thorough else FEWER:
             outcome = exact.run(reg(patched, form, estimator))
             if outcome.estimator is None:
                 result = refusal(outcome)
                 continue
-            if outcome.estimator != estimator:
-                silent = f"{form}: {outcome.estimator} in place of {estimator} without a warning"
+            told, used = outcome.method
+            assert told is not None and used is not None
+            require(told == form or column.either, f"{told} in place of {form}")
+            if used != estimator and not column.either:
+                silent = f"{form}: {used} in place of {estimator} without a warning"
                 require(outcome.warned("finishes this run"), silent)
                 result = Result(REPLACED, _warning(outcome))
             require(len(outcome.pairs[place]) == len(references), "REG changes which predictions are asked for")
-            right = differenced if outcome.estimator == DIFFERENCE else references
+            right = differenced if used == DIFFERENCE else references
             for reference, pair in zip(right, outcome.pairs[place], strict=True):
-                reference.judge(pair, form, outcome.estimator)
-            if form == "row-sum":
-                whole[outcome.estimator] = outcome.pairs[place]
+                reference.judge(pair, told, used)
+            whole[outcome.method] = outcome.pairs[place]
     if guided.estimator != "reverse":
         require(guided.warned("finishes this run"), f"{guided.estimator} in place of reverse without a warning")
         result = Result(REPLACED, _warning(guided))
     right = differenced if guided.estimator == DIFFERENCE else references
-    for got, exactly, reference in zip(guided.pairs[place], whole[guided.estimator], right, strict=True):
+    for got, exactly, reference in zip(guided.pairs[place], whole[guided.method], right, strict=True):
         off = distance((got[0] - got[1]).double(), exactly[0] - exactly[1], exactly[1] - reference.pair[1])
         limit = SINGLE if guided.estimator == "reverse" else SINGLE * 100
         require(off < limit, f"in float32 the effect is off by {off:.1%}")
