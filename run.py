@@ -63,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("models", nargs="*", help="for cost: only these models, as the tables name them")
     compatibility = commands.add_parser("compatibility", help=COMPATIBILITY_HELP, description=COMPATIBILITY_HELP)
     compatibility.add_argument("--only", metavar="WORD", help="nodes and families whose name has this word in it")
+    compatibility.add_argument("--missing", action="store_true", help="only what has not been tried yet")
     return parser
 
 
@@ -96,7 +97,7 @@ def dispatch(arguments: list) -> int:
     if options.command == "compatibility":
         from bootstrap.commands import run_compatibility
 
-        return run_compatibility(options.only)
+        return run_compatibility(options.only, options.missing)
     from bootstrap.commands import run_demo
 
     return run_demo(serve=options.serve, port=options.port, output=os.path.abspath(options.output))

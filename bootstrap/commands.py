@@ -126,10 +126,10 @@ def run_benchmarks(name: str | None, arguments: Sequence[str]) -> int:
     return 0
 
 
-def run_compatibility(word: str | None) -> int:
+def run_compatibility(word: str | None, missing: bool) -> int:
     """Run the compatibility matrix in both hosts and return the first exit code that is not zero; BootstrapError."""
     place = prepare(testing=True)
-    arguments, codes = ["--only", word] if word else [], []
+    arguments, codes = [*(["--only", word] if word else []), *(["--missing"] if missing else [])], []
     for host in filter(None, (place.floor, place.host)):
         environment = {**child_environment(), "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
         environment["PYTHONPATH"] = str(REPOSITORY / "tests")

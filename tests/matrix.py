@@ -223,6 +223,7 @@ def write(page: Path = PAGE) -> None:
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="run.py compatibility")
     parser.add_argument("--only", default="", metavar="WORD", help="nodes and families whose name has this in it")
+    parser.add_argument("--missing", action="store_true", help="only cells that have no verdict yet")
     parser.add_argument("--page", action="store_true", help="only write the page again")
     options = parser.parse_args(arguments)
     host = host_version(Path(str(conftest.HOST)))
@@ -237,6 +238,8 @@ def main(arguments: list[str]) -> int:
                 chosen = [name for name, column in COLUMNS.items() if (column.group == SAMPLERS) == whole_runs]
                 if host == FLOOR.version:
                     chosen = [name for name in chosen if (family, name) in part]
+                if options.missing:
+                    chosen = [name for name in chosen if name not in cells.get(family, {})]
                 checked(family, [name for name in chosen if named or word in name.lower()], cells, host)
     write()
     failed = [result for row in kept()[host].values() for result in row.values() if result.verdict in FAILURES]
