@@ -513,6 +513,8 @@ WHOLE_RUNS = [
 NEIGHBOUR_TRAITS: dict[str, dict[str, Any]] = {
     "attention override installed at every evaluation": {"kernel": True},
     "attention override installed around the network": {"kernel": True},
+    "part of the network without a gradient": {"idle": True},
+    "predictions asked for one at a time": {"idle": True},
     "windows of another pack": {"windows": True, "without": True},
 }
 

@@ -429,6 +429,9 @@ def check(subject: Subject, column: Column) -> Result:
     except Failed as failure:
         subject.forget()
         return Result(*failure.args)
+    except Exception as error:
+        subject.forget()
+        return Result(CRASH, _explained(error))
 
 
 def _check(subject: Subject, column: Column) -> Result:
@@ -437,12 +440,10 @@ def _check(subject: Subject, column: Column) -> Result:
     if column.frames and (len(subject.latent) != 4 or subject.latent[1] < 2):
         return Result(INAPPLICABLE, "no frames")
     single = bench(subject, column, column.compute)
+    if column.sampler or column.scheduler:
+        return sampled(single)
     try:
-        if column.sampler or column.scheduler:
-            return sampled(single)
         plain = single.run(single.base if column.last_wins else single.patched(single.base))
-    except Failed:
-        raise
     except Exception as error:  # the host's own business
         subject.forget()
         return Result(INAPPLICABLE, f"without REG, too: {_explained(error)}")
@@ -451,12 +452,7 @@ def _check(subject: Subject, column: Column) -> Result:
     alone = _alone(subject, column, single)
     if not (column.idle or column.mask or column.build or column.last_wins) and same(plain, alone[0]):
         return Result(INAPPLICABLE, "changes nothing in this family")
-    try:
-        return _compared(single, plain, alone)
-    except Failed:
-        raise
-    except Exception as error:
-        raise Failed(CRASH, _explained(error)) from error
+    return _compared(single, plain, alone)
 
 
 def _alone(subject: Subject, column: Column, single: Bench) -> tuple[Outcome, Outcome]:
@@ -529,7 +525,10 @@ def sampled(single: Bench) -> Result:
         asked.keep(outcome)
         return image, outcome
 
-    plain, _ = run(base)
+    try:
+        plain, _ = run(base)
+    except Exception as error:  # the host's own business
+        return Result(INAPPLICABLE, f"without REG, too: {_explained(error)}")
     if not plain.isfinite().all():
         return Result(INAPPLICABLE, "without REG, too: an image that is not finite")
     for what, off in {"strength 0": reg(base, strength=0.0), "an empty range": reg(base, start_percent=1.0)}.items():

@@ -12,7 +12,7 @@ import compatibility
 import pytest
 import torch
 from columns import COLUMNS
-from compatibility import PASS, SILENT, WRONG, Model, Subject, check, reg
+from compatibility import INAPPLICABLE, PASS, SILENT, WRONG, Model, Subject, check, reg
 from conftest import HOST
 from matrix import FAMILIES, ONLY_READ, PAGE, applies, kept, rendered, tested
 
@@ -48,6 +48,12 @@ def test_page_has_every_cell_of_the_tables() -> None:
     if not CURRENT:  # of the floor only what the tests run
         expected = {family: {name for row, name in tested(VERSION) if row == family} for family, _ in tested(VERSION)}
     assert {family: set(row) for family, row in CELLS.items()} == expected
+
+
+def test_every_node_is_met_by_some_family() -> None:
+    """A node that nothing applies to would be a fault of the matrix."""
+    met = {name for row in CELLS.values() for name, result in row.items() if result.verdict != INAPPLICABLE}
+    assert not CURRENT or met == COLUMNS.keys()
 
 
 def test_page_is_written_from_the_verdicts() -> None:
