@@ -47,6 +47,7 @@ HALF = 0.5
 DIFFERENCED = 1e-4
 # Float32 rounding, 6e-8, through a network and its gradient of condition about 1e3, times ten.
 SINGLE = 1e-3
+UNSEEN = 1e-5  # of a prediction: rounding, where a node makes both predictions the same
 
 DIFFERENCE = "finite difference"
 REPRESENTATIVES = ("SD1.5", "SD2 v", "SD3", "Wan 2.1")  # eps, v, flow, video
@@ -412,7 +413,9 @@ def refusal(outcome: Outcome) -> Result:
     words = ("no effect", "plain CFG", "carries no guidance", "was not applied")
     said = [text for _, text in outcome.messages if any(word in text for word in words)]
     require(bool(said), f"nothing changed, and nothing was said but: {outcome.told() or 'nothing'}", SILENT)
-    guided = any(outcome.pairs) and not any("could not be used" in text or "plain CFG" in text for text in said)
+    alike = all(distance(*pair) < UNSEEN for pairs in outcome.pairs for pair in pairs)
+    reasons = ("could not be used", "plain CFG", *(["give the same prediction"] if alike else []))
+    guided = any(outcome.pairs) and not any(reason in text for text in said for reason in reasons)
     untrue = guided or any("strength is 0" in text or "Widen the range" in text for text in said)
     require(not untrue, f"nothing changed, and the reason is not true: {said[-1]}")
     return Result(REFUSED, said[-1].splitlines()[0].removeprefix("REG: "))
@@ -476,7 +479,8 @@ def _compared(single: Bench, plain: Outcome, alone: tuple[Outcome, Outcome]) -> 
         require(same(after, guided), "before and after the node in the chain differ")
     before = single.base if column.last_wins else single.patched(single.base)
     require(same(single.run(before), plain), "afterwards the run without REG differs")
-    if same(guided, plain if single.reference() is not single.base else single.run(single.base)):
+    without = plain if single.reference() is not single.base else single.run(single.base)
+    if all(distance(*values) < UNSEEN for values in zip(guided.denoised, without.denoised, strict=True)):
         return refusal(guided)
     require("guidance changed by" in guided.summary, f"there was an effect, and it was said: {guided.told()}")
     if guided.last is None:
