@@ -10,7 +10,7 @@ import sys
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 10)
-COMMANDS = ("demo", "test", "bench")
+COMMANDS = ("demo", "test", "bench", "compatibility")
 DEMO_OPTIONS = ("--serve", "--port", "--output", "--help")
 USAGE = 2
 
