@@ -31,7 +31,8 @@ from compatibility import (
     check,
 )
 
-from bootstrap.host import FLOOR, host_version
+from bootstrap.archive import FLOOR
+from bootstrap.host import host_version
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, RELATED_FAMILIES, UNCOVERED, class_of
 
 VERDICTS = conftest.ROOT / "tests" / "fixtures" / "compatibility.json"
@@ -88,7 +89,7 @@ FEW_SAMPLERS = ("sampler euler_ancestral_cfg_pp", "sampler dpmpp_2m_sde", "sampl
 SLOW = ("torch.compile (eager backend)",)
 
 
-def tested(version: str) -> Iterator[tuple[str, str]]:
+def in_ci(version: str) -> Iterator[tuple[str, str]]:
     """Families and columns that `python run.py test` runs with a host."""
     floor = version == FLOOR.version
     for family, (name, column) in itertools.product(FAMILIES, COLUMNS.items()):
@@ -230,7 +231,7 @@ def main(arguments: list[str]) -> int:
     word = options.only.lower()
     if not options.page:
         cells = kept().get(host, {})
-        part = set(tested(host))
+        part = set(in_ci(host))
         first = sorted(FAMILIES, key=lambda family: family not in REPRESENTATIVES)
         with torch.inference_mode():
             for whole_runs, family in itertools.product((False, True), first):

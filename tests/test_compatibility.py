@@ -14,9 +14,10 @@ import torch
 from columns import COLUMNS
 from compatibility import INAPPLICABLE, PASS, SILENT, WRONG, Model, Subject, check, reg
 from conftest import HOST
-from matrix import FAMILIES, ONLY_READ, PAGE, applies, kept, rendered, tested
+from matrix import FAMILIES, ONLY_READ, PAGE, applies, in_ci, kept, rendered
 
-from bootstrap.host import FLOOR, host_version
+from bootstrap.archive import FLOOR
+from bootstrap.host import host_version
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, RELATED_FAMILIES, UNCOVERED, class_of
 
 pytestmark = pytest.mark.host
@@ -37,7 +38,7 @@ def inference_mode() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize(("family", "name"), tested(VERSION))
+@pytest.mark.parametrize(("family", "name"), in_ci(VERSION))
 def test_cell_is_as_the_page_says(family: str, name: str) -> None:
     result = check(subject(family), COLUMNS[name])
     assert result.verdict == CELLS[family][name].verdict, result.reason
@@ -46,7 +47,7 @@ def test_cell_is_as_the_page_says(family: str, name: str) -> None:
 def test_page_has_every_cell_of_the_tables() -> None:
     expected = {family: {name for name in COLUMNS if applies(COLUMNS[name], family)} for family in FAMILIES}
     if not CURRENT:  # of the floor only what the tests run
-        expected = {family: {name for row, name in tested(VERSION) if row == family} for family, _ in tested(VERSION)}
+        expected = {family: {name for row, name in in_ci(VERSION) if row == family} for family, _ in in_ci(VERSION)}
     assert {family: set(row) for family, row in CELLS.items()} == expected
 
 
