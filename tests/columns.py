@@ -96,8 +96,8 @@ GUIDANCE_COLUMNS = [
     Column("Perp-Neg (model patch)", GUIDANCE, model=perp_neg),
     model_node("Epsilon Scaling", GUIDANCE, "eps", "EpsilonScaling", scaling_factor=1.05),
     model_node("Temporal Score Rescaling", GUIDANCE, "eps", "TemporalScoreRescaling", tsr_k=0.95, tsr_sigma=1.0),
-    model_node("Video Linear CFG", GUIDANCE, "video_model", "VideoLinearCFGGuidance", min_cfg=1.0),
-    model_node("Video Triangle CFG", GUIDANCE, "video_model", "VideoTriangleCFGGuidance", min_cfg=1.0),
+    model_node("Video Linear CFG", GUIDANCE, "video_model", "VideoLinearCFGGuidance", min_cfg=1.5),
+    model_node("Video Triangle CFG", GUIDANCE, "video_model", "VideoTriangleCFGGuidance", min_cfg=1.5),
     Column("LatentApplyOperationCFG", GUIDANCE, model=sharpen),
     model_node(
         "CFG Override", GUIDANCE, "custom_sampler", "CFGOverride", cfg=2.0, start_percent=0.5, end_percent=1.0
@@ -172,7 +172,7 @@ def compiled(model: Model, setting: Setting) -> Model:
 
 ATTENTION_COLUMNS += [
     Column("Hypernetwork", ATTENTION, model=hypernetwork, families=UNETS),
-    Column("torch.compile (eager backend)", ATTENTION, model=compiled, idle=True, families=("SD3",)),
+    Column("torch.compile (eager backend)", ATTENTION, model=compiled, idle=True, alike=True, families=("SD3",)),
 ]
 
 CACHE_COLUMNS = [
