@@ -171,16 +171,19 @@ def disagreement(
     denoised: Tensor,
     product: Tensor,
     step: float | None = None,
+    transposed: bool = True,
 ) -> float:
-    """How far ``p = alpha J^T v`` is from a difference along itself: ``|<v, alpha J p> - <p, p>| / <p, p>``.
+    """How far a product p is from what a finite difference says of it, in units of ``<p, p>``.
 
-    0 for the exact product, up to the error of the finite difference, also where J is not symmetric; near 1 for a
-    product that has nothing to do with J. Cost: one evaluation.
+    ``|<v, alpha J p> - <p, p>|`` for ``p = alpha J^T v``, with a difference along p; ``|<alpha J v, p> - <p, p>|`` for
+    ``p = alpha J v`` (not ``transposed``), along v. 0 for the exact product, up to the error of the difference, also
+    where J is not symmetric; near 1 for a product that has nothing to do with J. Cost: one evaluation.
     """
-    _, along = finite_difference(denoiser, x, product, alpha, denoised, step)
+    v = _resolve(direction, denoised)
+    along, other = (product, v) if transposed else (v, product)
+    _, difference = finite_difference(denoiser, x, along, alpha, denoised, step)
     square = product.float().square().sum()
-    difference = ((_resolve(direction, denoised) * along).float().sum() - square).abs()
-    return float(difference / square) if square > 0 else 0.0
+    return float(((other * difference).float().sum() - square).abs() / square) if square > 0 else 0.0
 
 
 def _root_mean_square(x: Tensor) -> Tensor:

@@ -116,8 +116,8 @@ class Trace:
             return f"no effect to show: {self.missing}"
         if self.undone:
             return (
-                "no effect: another node on this model puts back the predictions that REG has changed, "
-                "so the sampler receives plain guidance. Remove that node."
+                "no effect: another node on this model replaces the negative prediction that REG has changed, "
+                "so the sampler receives nothing of it. Remove that node."
             )
         if self.changed:
             return ""
@@ -139,7 +139,10 @@ class Trace:
                 "no effect: the factor could not be used at any step, so the image is plain CFG. The log says why; "
                 "try another estimator."
             )
-        return "no effect: positive and negative conditioning give the same prediction. Change one of them."
+        return (
+            "no effect: positive and negative conditioning give the same prediction. Change one of them, or remove a "
+            "node that makes them the same (such as Normalized Attention Guidance)."
+        )
 
     def sentence(self) -> str:
         """What happened, in one sentence, and in others what to do about steps that broke and about other nodes."""

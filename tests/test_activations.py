@@ -580,12 +580,13 @@ def test_disagreement_of_an_exact_product_is_the_error_of_the_difference(alpha: 
     assert disagreement(network, X, V, alpha, denoised, exact) < 100 * STEP
 
 
-@pytest.mark.parametrize(("factor", "expected"), [(2.0, 0.5), (0.5, 1.0), (-1.0, 2.0)])
-def test_disagreement_of_a_scaled_product(factor: float, expected: float) -> None:
+@pytest.mark.parametrize("transposed", [True, False])
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, 0.0), (2.0, 0.5), (0.5, 1.0), (-1.0, 2.0)])
+def test_disagreement_of_a_scaled_product(factor: float, expected: float, transposed: bool) -> None:
     """|c p^2 - c^2 p^2| / c^2 p^2 = |1 / c - 1|."""
     network = asymmetric()
-    denoised, exact = reverse(network, X, V, 0.4)
-    wrong = disagreement(network, X, V, 0.4, denoised, factor * exact)
+    denoised, exact = (reverse if transposed else forward)(network, X, V, 0.4)
+    wrong = disagreement(network, X, V, 0.4, denoised, factor * exact, transposed=transposed)
     assert wrong == pytest.approx(expected, abs=100 * STEP)
 
 

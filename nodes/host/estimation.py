@@ -27,7 +27,14 @@ from ...reg_core.refresh import BY_NOISE, EVERY_STEP, Refresh
 from ...reg_core.table import lookup
 from .composition import Apart, Composition, Together
 from .evaluation import Evaluation
-from .gradient import GRADIENT_FREE, DecomposedKernels, DifferentiableAttention, differentiable_kernels, is_fused
+from .gradient import (
+    GRADIENT_FREE,
+    DecomposedKernels,
+    DifferentiableAttention,
+    differentiable_kernels,
+    is_fused,
+    lossless,
+)
 from .memory import borrowing_layers, budget, doubtful, is_out_of_memory, repeated_blocks
 from .neighbours import PerDenoiser, reach_inside
 
@@ -67,6 +74,7 @@ class Habits:
     in_place: bool = False
     decomposed: bool = False
     plain_attention: bool = False
+    lossless: bool = False
 
     @property
     def kernels(self) -> tuple[bool, bool]:
@@ -193,7 +201,9 @@ class Estimation:
             with differentiable_kernels():
                 if isinstance(composition, Apart):
                     composition.unconditional()  # first, where no graph takes memory yet
-                pair = self._rectified_by(estimator, composition, evaluation)
+                with nullcontext() if self.habits.lossless else lossless(evaluation.model.diffusion_model):
+                    pair = self._rectified_by(estimator, composition, evaluation)
+                self.habits.lossless = self.habits.lossless or self.estimator == "reverse"
                 if composition.attention is not None and composition.attention.replaced:
                     self.habits.plain_attention = True
                     return None
@@ -265,7 +275,7 @@ class Estimation:
 
     def _plausible(self, evaluation: Evaluation, composition: Composition, pair: RectifiedPair) -> bool:
         """Once a run, the first gradient through what is not the model's own is compared with a difference along it."""
-        if self.believed or self.estimator != "reverse" or pair.product is None:
+        if self.believed or pair.product is None:
             return True
         if not (doubtful(evaluation) or reach_inside(evaluation)):
             self.believed = True
@@ -278,6 +288,7 @@ class Estimation:
             pair.conditional,
             pair.product,
             difference_step(evaluation.eps),
+            transposed=self.estimator == "reverse",
         )
         self.believed = difference < MISTRUST
         if not self.believed:

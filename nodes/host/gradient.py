@@ -13,6 +13,7 @@ from typing import Any
 
 import comfy.cli_args
 import comfy.model_management
+import torch
 from comfy.ldm.modules.attention import attention_basic, attention_pytorch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from torch import Tensor
@@ -21,6 +22,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
+from ...reg_core.activations import GradientUnavailable
 from ...reg_core.differentiation import TangentDropped
 from .keys import ATTENTION_KEY
 
@@ -77,6 +79,28 @@ class DecomposedKernels(TorchFunctionMode):
 def is_fused(error: RuntimeError) -> bool:
     """Whether a kernel without a derivative stood in the way."""
     return isinstance(error, TangentDropped) or "autograd formula" in str(error)
+
+
+@contextmanager
+def lossless(network: Module) -> Iterator[None]:
+    """Raises GradientUnavailable where a part of ``network`` runs under no_grad on what carries a gradient.
+
+    Mixtures of experts that were written for inference do (Hunyuan3D 2.1): their share of the gradient would be lost
+    without a word.
+    """
+
+    def refuse(module: Module, args: tuple[Any, ...]) -> None:
+        if not torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
+            raise GradientUnavailable(
+                f"REG: a part of the model ({type(module).__name__}) runs without a gradient. "
+                "Choose 'finite difference'."
+            )
+
+    with ExitStack() as stack:
+        for module in network.modules():
+            if any(True for _ in module.parameters(recurse=False)):
+                stack.callback(module.register_forward_pre_hook(refuse).remove)
+        yield
 
 
 @dataclass

@@ -32,7 +32,7 @@ class Reception:
 
     @property
     def undone(self) -> bool:
-        """Whether the guidance before rectification arrived wherever that is another one."""
+        """Whether nothing of the rectification arrived, wherever it did something."""
         return 0 < self._changed == self._undone
 
     def rectified(self, before: Tensor, alone: bool) -> None:
@@ -50,14 +50,14 @@ class Reception:
             return
         arrived = predictions[0] - predictions[1]
         before = handed if before is None else before
-        parts = (handed, before, arrived - handed, before - handed, arrived - before, predictions[0])
+        parts = (handed, before, arrived - handed, before - handed, arrived - before, *predictions[:2])
         norms = torch.stack([torch.linalg.vector_norm(part.float()) for part in parts])
         if not bool(norms.isfinite().all()):
             return
-        size, plain, moved, change, left, prediction = norms.tolist()
+        size, plain, moved, change, left, prediction, negative = norms.tolist()
         self._size += size
         if moved > 16 * torch.finfo(handed.dtype).eps * prediction:  # more than rounding
             self._moved += moved
         if change > NEGLIGIBLE * plain:
             self._changed += 1
-            self._undone += left <= NEGLIGIBLE * plain < moved
+            self._undone += negative == 0 or left <= NEGLIGIBLE * plain < moved
