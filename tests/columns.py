@@ -109,7 +109,7 @@ GUIDANCE_COLUMNS = [
         double_layers="0", single_layers="0", scale=3.0, start_percent=0.0, end_percent=1.0, rescaling_scale=0.1,
     ),
     model_node(
-        "Skip Layer Guidance (DiT, simple)", GUIDANCE, "slg", "SkipLayerGuidanceDiTSimple",
+        "Skip Layer Guidance (DiT, simple)", GUIDANCE, "slg", "SkipLayerGuidanceDiTSimple", {"refusal": "one at a time"},
         double_layers="0", single_layers="0", start_percent=0.0, end_percent=1.0,
     ),
     model_node(
@@ -514,7 +514,9 @@ NEIGHBOUR_TRAITS: dict[str, dict[str, Any]] = {
     "attention override installed at every evaluation": {"kernel": True},
     "attention override installed around the network": {"kernel": True},
     "part of the network without a gradient": {"idle": True},
-    "predictions asked for one at a time": {"idle": True},
+    "negative overwritten before CFG": {"refusal": "replaces the negative prediction"},
+    "plain predictions put back before CFG": {"idle": True, "refusal": "replaces the negative prediction"},
+    "predictions asked for one at a time": {"idle": True, "refusal": "one at a time"},
     "windows of another pack": {"windows": True, "without": True},
 }
 

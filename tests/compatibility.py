@@ -105,7 +105,8 @@ class Column:
     the order of the nodes matters. ``either``: of two REGs
     the one that is told acts. ``frames``: for video only. ``percents``: of
     sampling, where it is evaluated; the last one is compared with differences. ``families``: those it is run with, if
-    not all. ``sampler``, ``scheduler``: a whole run with it instead.
+    not all. ``sampler``, ``scheduler``: a whole run with it instead. ``refusal``: words that truly say why REG can do
+    nothing beside it.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Column:
     families: Sequence[str] | None = None
     sampler: str | None = None
     scheduler: str | None = None
+    refusal: str = ""
 
 
 class Subject:
@@ -410,13 +412,14 @@ def require(truth: bool, reason: str, verdict: str = WRONG) -> None:
         raise Failed(verdict, reason)
 
 
-def refusal(outcome: Outcome) -> Result:
+def refusal(outcome: Outcome, column: Column) -> Result:
     """REG changed nothing: it has said so, and what to do."""
     words = ("no effect", "plain CFG", "carries no guidance", "was not applied")
     said = [text for _, text in outcome.messages if any(word in text for word in words)]
     require(bool(said), f"nothing changed, and nothing was said but: {outcome.told() or 'nothing'}", SILENT)
     alike = all(distance(*pair) < UNSEEN for pairs in outcome.pairs for pair in pairs)
-    reasons = ("could not be used", "plain CFG", *(["give the same prediction"] if alike else []))
+    reasons = ["could not be used", "plain CFG", *(["give the same prediction"] if alike else [])]
+    reasons += [column.refusal] if column.refusal else []
     guided = any(outcome.pairs) and not any(reason in text for text in said for reason in reasons)
     untrue = guided or any("strength is 0" in text or "Widen the range" in text for text in said)
     require(not untrue, f"nothing changed, and the reason is not true: {said[-1]}")
@@ -483,7 +486,7 @@ def _compared(single: Bench, plain: Outcome, alone: tuple[Outcome, Outcome]) -> 
     require(same(single.run(before), plain), "afterwards the run without REG differs")
     without = plain if single.reference() is not single.base else single.run(single.base)
     if all(distance(*values) < UNSEEN for values in zip(guided.denoised, without.denoised, strict=True)):
-        return refusal(guided)
+        return refusal(guided, single.column)
     require("guidance changed by" in guided.summary, f"there was an effect, and it was said: {guided.told()}")
     if guided.last is None:
         raise Failed(WRONG, f"an effect where no pair was asked for: {guided.told()}")
@@ -543,7 +546,7 @@ def sampled(single: Bench) -> Result:
     require(torch.equal(run(reg(base))[0], image), "two runs differ")
     require(torch.equal(run(base)[0], plain), "afterwards the run without REG differs")
     if torch.equal(image, plain):
-        return refusal(outcome)
+        return refusal(outcome, single.column)
     require("guidance changed by" in outcome.summary, f"there was an effect, and it was said: {outcome.told()}")
     require(bool(image.isfinite().all()), "the image is not finite")
     pairs = single.pairs(reg(base), outcome.points[0])
@@ -575,7 +578,7 @@ def _differentiated(subject: Subject, column: Column, guided: Outcome) -> Result
         for estimator, form in itertools.product(ESTIMATORS, FORMS) if thorough else FEWER:
             outcome = exact.run(reg(patched, form, estimator))
             if outcome.estimator is None:
-                result = refusal(outcome)
+                result = refusal(outcome, column)
                 continue
             told, used = outcome.method
             assert told is not None and used is not None
