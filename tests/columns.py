@@ -109,7 +109,8 @@ GUIDANCE_COLUMNS = [
         double_layers="0", single_layers="0", scale=3.0, start_percent=0.0, end_percent=1.0, rescaling_scale=0.1,
     ),
     model_node(
-        "Skip Layer Guidance (DiT, simple)", GUIDANCE, "slg", "SkipLayerGuidanceDiTSimple", {"refusal": "one at a time"},
+        "Skip Layer Guidance (DiT, simple)", GUIDANCE, "slg", "SkipLayerGuidanceDiTSimple",
+        {"refusal": "one at a time"},
         double_layers="0", single_layers="0", start_percent=0.0, end_percent=1.0,
     ),
     model_node(
