@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reg_core.activations import KEEP_ALL, MemoryBudgetExceeded, Thrift
+from reg_core.activations import KEEP_ALL, MemoryBudgetExceeded, Thrift, _generator
 from reg_core.differentiation import TangentDropped, recording
 from reg_core.jacobian import difference_step, disagreement, forward, reverse
 
@@ -598,3 +599,11 @@ def test_disagreement_of_a_product_with_other_weights_is_large() -> None:
             parameter.copy_(draw(*parameter.shape, seed=100 + seed) / WIDTH**0.5)
     _, wrong = reverse(network, X, V, 1.0)
     assert disagreement(asymmetric(), X, V, 1.0, denoised, wrong) > 0.25
+
+
+def test_random_generators_of_devices_are_asked_as_each_kind_can_be() -> None:
+    """That of MPS without a device, and a kind of device without any is left alone."""
+    assert _generator(torch.device("mps")) == (torch.mps.get_rng_state, torch.mps.set_rng_state)
+    assert _generator(torch.device("cuda:0")) is not None
+    assert next(iter(inspect.signature(torch.cuda.get_rng_state).parameters)) == "device"
+    assert _generator(torch.device("meta")) is None

@@ -13,7 +13,7 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras import nodes_nag, nodes_slg, nodes_tomesd
-from test_estimation import Watched, auto, sample_steps
+from test_estimation import Watched, auto, lora, sample_steps
 from test_sampling import CFG, SEED, STEPS, custom, reg, relative_error, sample
 from test_sampling import inference_mode as inference_mode
 from torch import Tensor
@@ -148,6 +148,18 @@ def test_coupled_predictions_are_differenced_with_one_composition(
     difference = sample(reg(coupled, form=form, estimator="finite difference"))
     assert (difference - exact).norm() < 0.1 * effect
     assert not [text for text in log.warnings if "inside the batch" not in text]
+
+
+def test_weights_that_are_swapped_within_a_coupled_batch_are_not_differentiated(unet: Model, log: Log) -> None:
+    """Positive and the first negative share a LoRA and a batch; for the second negative the host swaps it out."""
+    hooks = comfy.hooks.create_hook_lora(lora(unet, 1), 0.5, 0.0)
+    positive = comfy.hooks.set_hooks_for_conditioning(conditioning(1), hooks)
+    negative = comfy.hooks.set_hooks_for_conditioning(conditioning(2), hooks) + conditioning(3)
+    coupled = neighbours.couple_attention(unet)
+    image = sample(reg(coupled), positive=positive, negative=negative)
+    expected = sample(reg(coupled, estimator="finite difference"), positive=positive, negative=negative)
+    assert relative_error(image, expected) < 1e-3
+    assert [text for text in log.warnings if "swaps weights" in text]
 
 
 def test_a_little_strength_changes_a_coupled_image_a_little(unet: Model) -> None:

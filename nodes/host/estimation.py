@@ -164,16 +164,17 @@ class Estimation:
         together = self._couplings.get(id(evaluation.model))
         if together is None:
             together = False if not reach_inside(evaluation) else None
-        conds = evaluation.conds if together else evaluation.conds[:1]
-        if self.estimator == "reverse" and len(evaluation.weight_hooks(conds)) > 1:
-            self._give_up(
-                "the host swaps weights in the midst of this prediction (LoRA hooks that differ between prompts), "
-                "where a backward pass would be silently wrong"
-            )
         if self.estimator == "forward" and evaluation.quantised_layers:
             self._give_up("the quantised layers of this model have no forward-mode derivative")
         kernels, composition = None, None
         while self.estimator != GRADIENT_FREE:
+            recorded = evaluation.conds if together else evaluation.conds[:1]
+            if self.estimator == "reverse" and len(evaluation.weight_hooks(recorded)) > 1:
+                self._give_up(
+                    "the host swaps weights in the midst of this prediction (LoRA hooks that differ between prompts), "
+                    "where a backward pass would be silently wrong"
+                )
+                break
             if composition is None or kernels != (self.habits.kernels, together):  # else D_u is known from a failed try
                 attention = DifferentiableAttention(self.estimator, self.habits.plain_attention)
                 kernels, composition = (self.habits.kernels, together), self._composed(evaluation, together, attention)
@@ -223,7 +224,7 @@ class Estimation:
         if coupled:
             self.warn(
                 "a node on this model lets positive and negative act on each other inside the batch, so REG evaluates "
-                "both together: the gradient takes twice the time and memory"
+                "both together, at about twice the cost"
             )
         return coupled
 
