@@ -83,20 +83,31 @@ def is_fused(error: RuntimeError) -> bool:
 
 @contextmanager
 def lossless(network: Module) -> Iterator[None]:
-    """Raises GradientUnavailable where a part of ``network`` runs under no_grad on what carries a gradient.
+    """Raises GradientUnavailable where layers of ``network`` run under no_grad while a gradient is recorded.
 
     Mixtures of experts that were written for inference do (Hunyuan3D 2.1): their share of the gradient would be lost
     without a word.
     """
+    inside = False
+
+    def enter(module: Module, args: tuple[Any, ...]) -> None:
+        nonlocal inside
+        inside = torch.is_grad_enabled()
+
+    def leave(module: Module, args: tuple[Any, ...], output: Any) -> None:
+        nonlocal inside
+        inside = False
 
     def refuse(module: Module, args: tuple[Any, ...]) -> None:
-        if not torch.is_grad_enabled() and any(isinstance(arg, Tensor) and arg.requires_grad for arg in args):
+        if inside and not torch.is_grad_enabled():
             raise GradientUnavailable(
                 f"REG: a part of the model ({type(module).__name__}) runs without a gradient. "
                 "Choose 'finite difference'."
             )
 
     with ExitStack() as stack:
+        stack.callback(network.register_forward_pre_hook(enter).remove)
+        stack.callback(network.register_forward_hook(leave, always_call=True).remove)
         for module in network.modules():
             if any(True for _ in module.parameters(recurse=False)):
                 stack.callback(module.register_forward_pre_hook(refuse).remove)
