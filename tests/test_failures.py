@@ -223,10 +223,20 @@ def test_failure_of_the_system_says_what_to_do(
     assert message in capsys.readouterr().err
 
 
+def heed_interrupts() -> None:
+    """A shell in the background starts its programs deaf to Ctrl-C, and they their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_interrupted_wait_ends_in_a_word(tmp_path: Path) -> None:
     with exclusive(tmp_path):
         waiting = subprocess.Popen(
-            command("demo"), env=variables(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command("demo"),
+            env=variables(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heed_interrupts,
         )
         assert waiting.stdout is not None
         assert "Waiting for another run" in waiting.stdout.readline()
@@ -245,6 +255,7 @@ def test_program_interrupted_while_it_is_imported_ends_in_a_word(tmp_path: Path)
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=heed_interrupts,
     )
     assert program.stdout is not None
     assert program.stdout.readline() == "in\n"
