@@ -124,7 +124,7 @@ ATTENTION_COLUMNS = [
     model_node("NAG", ATTENTION, "nag", "NAGuidance", {"kinks": True}, nag_scale=5.0, nag_alpha=0.5, nag_tau=1.5),
     model_node("FreeU", ATTENTION, "freelunch", "FreeU", b1=1.1, b2=1.2, s1=0.9, s2=0.2),
     model_node("FreeU V2", ATTENTION, "freelunch", "FreeU_V2", b1=1.3, b2=1.4, s1=0.9, s2=0.2),
-    model_node("Token merging", ATTENTION, "tomesd", "TomePatchModel", {"random": True}, ratio=0.5),
+    model_node("Token merging", ATTENTION, "tomesd", "TomePatchModel", {"random": True, "kinks": True}, ratio=0.5),
     model_node(
         "HyperTile", ATTENTION, "hypertile", "HyperTile", {"random": True},
         tile_size=32, swap_size=2, max_depth=1, scale_depth=False,
