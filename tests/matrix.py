@@ -151,6 +151,7 @@ def _exceptions(found: dict[str, Result], verdicts: Iterable[str]) -> str:
     for name, result in found.items():
         if result.verdict in verdicts:
             reason = re.sub(r"\s+", " ", result.reason).replace("|", "/").strip(" .")
+            reason = re.sub(r"'\w+' object has no attribute '(\w+)'", r"the network has no \1", reason)
             reasons[result.verdict, reason].append(name)
     return "; ".join(
         f"{verdict}: {reason} ({_several(names, len(found))})" for (verdict, reason), names in reasons.items()
