@@ -232,6 +232,8 @@ class Activations:
             layer._parameters["weight"] = Parameter(plain_alias(weight), requires_grad=False)
 
     def _leave_layer(self, layer: Module, args: Any, output: Any) -> None:
+        if self._layers[-1:] != [layer]:  # another hook has refused the call before this one heard of it
+            return
         self._layers.pop()
         if layer in self._own_weights:
             layer._parameters["weight"] = self._own_weights.pop(layer)

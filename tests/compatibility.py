@@ -51,7 +51,7 @@ UNSEEN = 1e-5  # of a prediction: rounding, where a node makes both predictions 
 
 DIFFERENCE = "finite difference"
 REPRESENTATIVES = ("SD1.5", "SD2 v", "SD3", "Wan 2.1")  # eps, v, flow, video
-# It sends each token to the experts that suit it best; here a change of experts is near, over which no difference may step.
+# It sends each token to the experts that suit it best; here a change of experts is near, no step may cross it.
 KINKED = (("HiDream", "Self-attention multiply"),)
 HOST_FAULTS = {
     ("Hunyuan3D 2.1", "Two prompts combined"): "this network exchanges the halves of its batch, which mixes up three "
