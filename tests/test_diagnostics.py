@@ -85,7 +85,8 @@ class Page:
                     return
 
     def steps(self) -> list[dict[str, Any]]:
-        return [strict(text)["data"]["step"] for kind, text in self.events if kind == "reg.step"]
+        heard = [strict(text)["data"]["steps"] for kind, text in self.events if kind == "reg.step"]
+        return [step for steps in heard for step in steps]
 
 
 def strict(text: str | bytes) -> Any:

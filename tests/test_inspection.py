@@ -227,6 +227,7 @@ def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> Guidance
         record.expect(Inputs(sigmas), sigma)
         record.rectified(TAKEN, 1 - sigma, sigma, latent_format, *prediction)
         record.weigh({"cond_scale": CFG, "conds_out": list(prediction[:2])})
+    record._send()  # as its report does
     return record
 
 

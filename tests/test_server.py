@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import io
+import itertools
 import json
 import os
 import time
@@ -442,14 +443,15 @@ def test_inspector_tells_live_and_after_the_run_the_same(server: ComfyServer) ->
     outputs = server.run(prompt, lambda kind, data: events.append(dict(data)) if kind == "reg.step" else None)
     for sampler, steps in zip(samplers, (4, 5), strict=True):
         own = [event for event in events if event["inspectors"] == [f"inspect {sampler}"]]
-        assert [event["index"] for event in own] == list(range(steps))
+        ends = list(itertools.accumulate(len(event["steps"]) for event in own))
+        assert [event["index"] for event in own] == [0, *ends[:-1]] and ends[-1] == steps
         assert {(event["run"], event["total"]) for event in own} == {(own[0]["run"], steps)}
         (trace,) = outputs[f"inspect {sampler}"]["reg_trace"]
-        assert trace["steps"] == [event["step"] for event in own]
+        assert trace["steps"] == [step for event in own for step in event["steps"]]
         assert "REG changed the guidance by" in trace["sentence"]
         (report,) = [picture(server, entry) for entry in outputs[f"inspect {sampler}"]["images"]]
         assert report.shape[1] == 1280
-    assert len(events) == 9
+    assert sum(len(event["steps"]) for event in events) == 9
 
 
 @pytest.mark.parametrize("route", ["REG_Guidance", "REG_KSampler"])

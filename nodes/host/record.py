@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -24,6 +25,9 @@ PICTURES = 6
 """Steps of a run that are kept to look at."""
 RUNS = 16
 """Runs of one REG that are kept, the last of as many samplers."""
+
+PAUSE = 0.1
+"""Seconds between two events of a run, each with all steps since: the page draws no faster, and sending takes time."""
 
 PreCFG = Callable[[dict[str, Any]], list[Tensor]]
 
@@ -54,6 +58,8 @@ class GuidanceRecord:
     _reception: Reception | None = None
     _looked_at: set[float] | None = None
     _began: float = 0.0
+    _unsent: list[Step] = field(default_factory=list)
+    _sent: float = -math.inf
 
     def warn(self, text: str) -> None:
         """Tell the artist, once a run."""
@@ -166,15 +172,27 @@ class GuidanceRecord:
         self._parts.clear()
         self.trace.steps.append(step)
         if self.inspectors:
-            index, total = len(self.trace.steps) - 1, self.trace.total
-            data = {"inspectors": list(self.inspectors), "run": str(id(self)), "index": index, "total": total}
-            if not send("reg.step", {**data, "step": step.row()}):
-                self.inspectors = ()  # it would fail again at every step
+            self._unsent.append(step)
+            if time.perf_counter() - self._sent > PAUSE:
+                self._send()
+
+    def _send(self) -> None:
+        """Send the steps that no inspector has heard of."""
+        if not self._unsent:
+            return
+        index, total = len(self.trace.steps) - len(self._unsent), self.trace.total
+        data = {"inspectors": list(self.inspectors), "run": str(id(self)), "index": index, "total": total}
+        rows = [step.row() for step in self._unsent]
+        self._unsent.clear()
+        if not send("reg.step", {**data, "steps": rows}):
+            self.inspectors = ()  # it would fail again at every step
+        self._sent = time.perf_counter()
 
     def report(self, estimation: Estimation) -> None:
         """Tell what happened; the warnings once more, since a node shows only the last that it was told."""
         with self._harmless:
             self._end_step(None)
+            self._send()
             if self._reception is not None:
                 self.trace.altered, self.trace.undone = self._reception.altered, self._reception.undone
             if self.trace.changed:

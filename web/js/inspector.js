@@ -303,7 +303,8 @@ api.addEventListener("reg.step", async ({ detail }) => {
     runs.set(key, run)
   }
   run.total = finite(total) ?? 0
-  run.steps[index] = readStep(detail.step, index, run.total)
+  const steps = Array.isArray(detail.steps) ? detail.steps : [detail.step]
+  steps.forEach((step, offset) => (run.steps[index + offset] = readStep(step, index + offset, run.total)))
   if (isNew) run.workflow = await runningWorkflow()
   for (const view of viewsOf(run)) view.follow(run)
 })
