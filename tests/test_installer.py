@@ -46,7 +46,7 @@ OFFLINE = {name: f"{RETRY}{text}\n{NONE}" for name, text in OFFLINE.items()} | {
 }
 OTHERWISE = {
     "no such version for Python .*another Python": NONE.replace("none", "2.14.0, 2.15.0"),
-    "arrived incomplete": "  Downloading torch.whl\nERROR: Wheel 'torch' located at /tmp/torch.whl is invalid.\n",
+    "arrived incomplete": "  Downloading torch.whl\nERROR: Wheel 'torch' located at downloads/torch.whl is invalid.\n",
     "last lines": f"{RETRY}'ReadTimeoutError()': /x/\n" + "Collecting more\n" * 30 + "error: no C compiler\n",
     "disk is full": "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device\n",
     "The disk is full": "OSError: [WinError 112] There is not enough space on the disk\n",
