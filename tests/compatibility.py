@@ -53,14 +53,6 @@ DIFFERENCE = "finite difference"
 REPRESENTATIVES = ("SD1.5", "SD2 v", "SD3", "Wan 2.1")  # eps, v, flow, video
 # It sends each token to the experts that suit it best; here a change of experts is near, no step may cross it.
 KINKED = (("HiDream", "Self-attention multiply"),)
-KNOWN_GAPS = {
-    (
-        "Hunyuan3D 2.1",
-        "Two prompts combined",
-    ): "known gap: the network exchanges the halves of its batch, so that three "
-    "prompts act on each other; REG takes the positive ones alone there, which is not what the sampler sees, and does "
-    "not say so",
-}
 THOROUGH = ("SD3", "Wan 2.1")  # with them, and with REG alone, every estimator meets every form
 FEWER = (("reverse", "row-sum"), ("reverse", "directional"), (DIFFERENCE, "row-sum"))
 PASS, REPLACED, REFUSED, INAPPLICABLE = "pass", "other estimator", "refused", "not applicable"
@@ -462,8 +454,6 @@ def check(subject: Subject, column: Column) -> Result:
 def _check(subject: Subject, column: Column) -> Result:
     if column.families is not None and subject.name not in column.families:
         return Result(INAPPLICABLE, f"run with {', '.join(column.families)}")
-    if (subject.name, column.name) in KNOWN_GAPS:
-        return Result(WRONG, KNOWN_GAPS[subject.name, column.name])
     if column.frames and (len(subject.latent) != 4 or subject.latent[1] < 2):
         return Result(INAPPLICABLE, "no frames")
     single = bench(subject, column, column.compute)

@@ -83,6 +83,7 @@ PARTS = {
         *("Self-Attention Guidance", "Perturbed-Attention Guidance", "NAG", "FreeU V2", "Token merging", "HyperTile"),
         *("ControlNet", "T2I adapter", "GLIGEN", "Hypernetwork", "EasyCache", "ModelSamplingDiscrete v, zsnr"),
     ),
+    "Hunyuan3D 2.1": ("REG", "Two prompts combined"),
     "SD2 v": ("REG", "RescaleCFG", "CFG-Zero*", "Two prompts with different LoRAs", "ModelSamplingDiscrete eps"),
 }
 FEW_SAMPLERS = ("sampler euler_ancestral_cfg_pp", "sampler dpmpp_2m_sde", "sampler uni_pc", "scheduler beta")

@@ -36,7 +36,7 @@ from .gradient import (
     lossless,
 )
 from .memory import borrowing_layers, budget, doubtful, is_out_of_memory, repeated_blocks
-from .neighbours import PerDenoiser, reach_inside
+from .neighbours import PerDenoiser, may_couple, reach_inside
 
 AUTO = "auto"
 CHECKPOINTING = {AUTO: None, "on": True, "off": False}
@@ -163,7 +163,7 @@ class Estimation:
             self.warn("the output cache on this model (EasyCache) is passed by at the steps that REG rectifies")
         together = self._couplings.get(id(evaluation.model))
         if together is None:
-            together = False if not reach_inside(evaluation) else None
+            together = None if may_couple(evaluation) else False
         if self.estimator == "forward" and evaluation.quantised_layers:
             self._give_up("the quantised layers of this model have no forward-mode derivative")
         kernels, composition = None, None
@@ -217,14 +217,14 @@ class Estimation:
 
     def _is_coupled(self, evaluation: Evaluation, composition: Composition, conditional: Tensor) -> bool:
         """Once a run and model: whether D_c alone is another than D_c in the batch, and all has to be done again."""
-        if not isinstance(composition, Apart):
+        if not isinstance(composition, Apart) or not composition.beside:
             return False
         model = id(evaluation.model)
         coupled = self._couplings[model] = self._couplings.get(model, False) or composition.coupled(conditional)
         if coupled:
             self.warn(
-                "a node on this model lets positive and negative act on each other inside the batch, so REG evaluates "
-                "both together, at about twice the cost"
+                "prompts act on each other inside the batch on this model, so REG evaluates positive and negative "
+                "together, at about twice the cost"
             )
         return coupled
 

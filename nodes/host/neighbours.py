@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from torch import Tensor
 
-from .evaluation import CACHE_KEYS, Evaluation
+from .evaluation import CACHE_KEYS, Cond, Evaluation
 from .keys import OWN_KEYS
 
 # What does not reach into the network. Everything else in a MODEL's options may make it predict one sample otherwise
@@ -54,6 +54,14 @@ def reach_inside(evaluation: Evaluation) -> bool:
     )
 
 
+def may_couple(evaluation: Evaluation) -> bool:
+    """Whether predictions may act on each other inside a batch: beside another node, or where several prompts act.
+
+    The network of Hunyuan3D 2.1 exchanges the halves of its batch, which three prompts do not survive.
+    """
+    return reach_inside(evaluation) or any(sum(1 for _ in _active(part, evaluation)) > 1 for part in evaluation.conds)
+
+
 class _Opaque:
     """An object of another pack, of which nothing can be told but whether it is the same one."""
 
@@ -88,19 +96,25 @@ def _is_opaque(value: Hashable) -> bool:
     return isinstance(value, _Opaque)
 
 
+def _active(conds: Cond, evaluation: Evaluation) -> Iterator[dict[str, Any]]:
+    """Those of the conds that act at this noise level."""
+    level = float(evaluation.sigma[0])
+    for cond in conds or ():
+        if cond.get("timestep_end", -math.inf) <= level <= cond.get("timestep_start", math.inf):
+            yield cond
+
+
 def _conds(evaluation: Evaluation) -> Iterator[Hashable]:
     """The positive conds that act at this noise level, each with its hooks and their strengths there."""
-    model, sigma = evaluation.model, evaluation.sigma
-    level = float(sigma[0])
-    for cond in evaluation.conds[0] or ():
-        if cond.get("timestep_end", -math.inf) <= level <= cond.get("timestep_start", math.inf):
-            hooks = cond.get("hooks")
-            if hooks is None:
-                yield cond.get("uuid")
-                continue
-            # The host does the same in a moment; a second call at one noise level does nothing.
-            model.current_patcher.prepare_hook_patches_current_keyframe(sigma, hooks, evaluation.model_options)
-            yield cond.get("uuid"), tuple((id(hook.hook_ref), hook.strength) for hook in hooks.hooks)
+    patcher = evaluation.model.current_patcher
+    for cond in _active(evaluation.conds[0], evaluation):
+        hooks = cond.get("hooks")
+        if hooks is None:
+            yield cond.get("uuid")
+            continue
+        # The host does the same in a moment; a second call at one noise level does nothing.
+        patcher.prepare_hook_patches_current_keyframe(evaluation.sigma, hooks, evaluation.model_options)
+        yield cond.get("uuid"), tuple((id(hook.hook_ref), hook.strength) for hook in hooks.hooks)
 
 
 def _denoiser(evaluation: Evaluation) -> Hashable:
