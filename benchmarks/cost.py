@@ -30,7 +30,7 @@ from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.gradient import differentiable_kernels
 from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.reg_core.refresh import BY_NOISE, Refresh, products_by_noise
+from reg_pack.reg_core.refresh import BY_NOISE, ByNoise, Refresh
 from reg_pack.reg_core.schedule import Constant
 
 WEIGHT, ROUNDS = 5.0, 3
@@ -218,23 +218,22 @@ def print_cost(name: str) -> None:
     unguided = times["no guidance"][1]
     print(f"\n| {STEPS} steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
     ways = times["reverse"][1], times["finite difference"][1]
-    for refresh, taken in (
+    for refresh, computed in (
         ("every step", STEPS),
         ("every 2 steps", STEPS // 2),
-        ("by noise", products_by_noise(STEPS)),
+        (BY_NOISE, ByNoise().products(STEPS)),
     ):
-        cells = [f"{(taken * way + STEPS - taken) / STEPS:.2f}" for way in ways]
+        cells = [f"{(computed * way + STEPS - computed) / STEPS:.2f}" for way in ways]
         print(f"| {refresh} | " + " | ".join(cells) + " |")
-    guided, taken = len(GUIDED), products_by_noise_where_guided()
-    cells = [f"{(taken * way + guided - taken + (STEPS - guided) * unguided) / STEPS:.2f}" for way in ways]
+    guided, computed = len(GUIDED), products_by_noise_where_guided()
+    cells = [f"{(computed * way + guided - computed + (STEPS - guided) * unguided) / STEPS:.2f}" for way in ways]
     print(f"| by noise, guidance at {guided} of the {STEPS} steps | " + " | ".join(cells) + " |", flush=True)
 
 
 def products_by_noise_where_guided() -> int:
-    """Products of a flow run whose other steps are at w = 1: they take none."""
+    """Products of a flow run whose other steps are at w = 1: they need none."""
     noises = [math.inf, *((STEPS - step) / step for step in range(1, STEPS))]
-    refresh = Refresh(BY_NOISE, "row-sum")
-    refresh.plan(noises)
+    refresh = Refresh(BY_NOISE, "row-sum", noises)
     return sum(refresh.due(noises[step], (1,)) for step in GUIDED)
 
 

@@ -6,16 +6,15 @@ parameterization  eps, v, x0, flow <-> denoised; the signal scale alpha
 jacobian          Jacobian products of a denoiser: reverse, forward, finite difference
 rectification     the two forms of the correction, strength, limit: the formula
 schedule          guidance weight over the trajectory
-differentiation   recording gradients inside inference mode
-activations       what a gradient pass keeps, and what it makes again instead
-refresh           when a product is taken, and how it is carried to the steps between
+autograd          gradients inside inference mode, through foreign weights, with little memory
+refresh           when a product is computed, and how it is extrapolated to the steps between
 mixture           Gaussian mixture in closed form, the oracle
 number            numbers from outside, checked where they arrive
 """
 
-from .activations import GradientUnavailable as GradientUnavailable
-from .activations import MemoryBudgetExceeded as MemoryBudgetExceeded
-from .activations import Thrift as Thrift
+from .autograd import GradientUnavailable as GradientUnavailable
+from .autograd import MemoryBudgetExceeded as MemoryBudgetExceeded
+from .autograd import Recomputation as Recomputation
 from .jacobian import ESTIMATORS as ESTIMATORS
 from .mixture import GaussianMixture as GaussianMixture
 from .mixture import optimal_denoised as optimal_denoised

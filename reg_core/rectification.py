@@ -30,8 +30,8 @@ EDGE = 0.02
 """A factor nearer than this to 0 or 1 does not show how its mode changes with the noise."""
 
 
-class Taken(NamedTuple):
-    """A Jacobian product ``[batch, ...]``, the noise-to-signal ratio at which it was taken, and the gap there."""
+class Computed(NamedTuple):
+    """A Jacobian product ``[batch, ...]``, the noise-to-signal ratio at which it was computed, and the gap there."""
 
     noise: float
     gap: Tensor
@@ -42,14 +42,14 @@ class Taken(NamedTuple):
 class Form:
     """One reading of the correction: which Jacobian product it needs and how that product rectifies the gap g.
 
-    ``needs_gap``: the product is taken along g (else along ones). ``rectify(product, gap, limit)`` returns G.
-    ``carry(taken, gap, noise)`` estimates the product for a gap at another noise-to-signal ratio from the last one or
-    two that were taken; exact for a Jacobian of two modes or fewer, of Gaussian data.
+    ``needs_gap``: the product is computed along g (else along ones). ``rectify(product, gap, limit)`` returns G.
+    ``extrapolate(computed, gap, noise)`` estimates the product for a gap at another noise-to-signal ratio from the last
+    one or two that were computed; exact for a Jacobian of two modes or fewer, of Gaussian data.
     """
 
     needs_gap: bool
     rectify: Callable[[Tensor, Tensor, float | None], Tensor]
-    carry: Callable[[Sequence[Taken], Tensor, float], Tensor]
+    extrapolate: Callable[[Sequence[Computed], Tensor, float], Tensor]
 
     def direction(self, x: Tensor, unconditional: Callable[[], Tensor]) -> Direction:
         """The vector that the Jacobian is multiplied with, or the function of D_c that makes it."""
@@ -68,7 +68,7 @@ def _directional(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
     return product * (bound / norm).nan_to_num(1.0).clamp(max=1.0)
 
 
-def _carried(factor: Tensor, ratio: Tensor | float) -> Tensor:
+def _at_noise(factor: Tensor, ratio: Tensor | float) -> Tensor:
     """A mode's ``lambda / (lambda + s^2)`` at another s; what lies outside [0, 1] is no such factor and is held.
 
     ``ratio`` is that of ``s^2 / lambda`` there to what it was.
@@ -77,37 +77,39 @@ def _carried(factor: Tensor, ratio: Tensor | float) -> Tensor:
     return torch.where(inside > 0, inside / (inside + (1 - inside) * ratio), inside) + (factor - inside)
 
 
-def _growth(before: Taken, last: Taken, noise: float) -> Tensor:
+def _growth(before: Computed, last: Computed, noise: float) -> Tensor:
     """By what lambda grows from the last product to this noise: log lambda as a line in log s, by 1 at most."""
-    shown = [taken.product.clamp(EDGE, 1 - EDGE) for taken in (before, last)]
+    shown = [known.product.clamp(EDGE, 1 - EDGE) for known in (before, last)]
     telling = (shown[0] == before.product) & (shown[1] == last.product)
     slope = 2 + (shown[1].logit() - shown[0].logit()) / math.log(last.noise / before.noise)
     return torch.where(telling, slope * math.log(noise / last.noise), 0.0).clamp(-1, 1).exp()
 
 
-def _carry_row_sum(taken: Sequence[Taken], gap: Tensor, noise: float) -> Tensor:
-    last = taken[-1]
+def _extrapolate_row_sum(computed: Sequence[Computed], gap: Tensor, noise: float) -> Tensor:
+    last = computed[-1]
     ratio = (noise / last.noise) ** 2
-    return _carried(last.product, ratio / _growth(taken[-2], last, noise) if len(taken) > 1 and noise > 0 else ratio)
+    if len(computed) > 1 and noise > 0:
+        return _at_noise(last.product, ratio / _growth(computed[-2], last, noise))
+    return _at_noise(last.product, ratio)
 
 
-def _carry_directional(taken: Sequence[Taken], gap: Tensor, noise: float) -> Tensor:
+def _extrapolate_directional(computed: Sequence[Computed], gap: Tensor, noise: float) -> Tensor:
     """J is known along g only. Two Lanczos steps, the unseen diagonal entry taken like the seen, give two modes."""
-    former, axes = taken[-1], _flat_axes(gap)
+    former, axes = computed[-1], _flat_axes(gap)
     square = former.gap.square().sum(axes, keepdim=True)
     mean = ((former.product * former.gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
     rest = former.product - mean * former.gap
     spread = (torch.linalg.vector_norm(rest, dim=axes, keepdim=True) / square.sqrt()).nan_to_num(0.0)
     ratio = (noise / former.noise) ** 2
-    high, low = _carried(mean + spread, ratio), _carried(mean - spread, ratio)
+    high, low = _at_noise(mean + spread, ratio), _at_noise(mean - spread, ratio)
     along = ((gap * former.gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
     turn = torch.where(spread > 0, (high - low) / (2 * spread), torch.zeros_like(spread))
     return (high + low) / 2 * gap + along * turn * rest
 
 
 FORMS: dict[str, Form] = {
-    "row-sum": Form(needs_gap=False, rectify=_row_sum, carry=_carry_row_sum),
-    "directional": Form(needs_gap=True, rectify=_directional, carry=_carry_directional),
+    "row-sum": Form(needs_gap=False, rectify=_row_sum, extrapolate=_extrapolate_row_sum),
+    "directional": Form(needs_gap=True, rectify=_directional, extrapolate=_extrapolate_directional),
 }
 
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from reg_core.activations import KEEP_ALL, MemoryBudgetExceeded, Thrift, _generator
-from reg_core.differentiation import TangentDropped, recording
-from reg_core.jacobian import difference_step, disagreement, forward, reverse
+from reg_core.autograd import KEEP_ALL, MemoryBudgetExceeded, Recomputation, TangentDropped, recording
+from reg_core.autograd.random_state import _generator
+from reg_core.jacobian import Forward, Reverse, difference_step, disagreement
 
 DTYPE = torch.float64
 EXACT = 1e-12  # float64 rounding where sums are taken in another order
@@ -156,10 +156,12 @@ def blocks_of(network: nn.Module) -> list[nn.Module]:
     return [module for module in network.modules() if isinstance(module, KINDS)]
 
 
-def product(network: Callable[[Tensor], Tensor], thrift: Thrift | None, x: Tensor = X, v: Tensor = V) -> Tensor:
+def product(
+    network: Callable[[Tensor], Tensor], recomputation: Recomputation | None, x: Tensor = X, v: Tensor = V
+) -> Tensor:
     """J^T v inside inference mode, as the host calls for it."""
     with torch.inference_mode():
-        return reverse(network, x, v, 1.0, thrift=thrift)[1]
+        return Reverse(recomputation)(network, x, v, 1.0)[1]
 
 
 def close(value: Tensor, expected: Tensor) -> bool:
@@ -176,7 +178,7 @@ def test_blocks_computed_twice_give_the_gradient_of_keeping_everything(name: str
     expected = product(network, None)
     calls.clear()
     overwrites = name in ("in place", "nested")
-    got = product(network, Thrift(blocks=blocks_of(network), in_place=in_place or overwrites))
+    got = product(network, Recomputation(blocks=blocks_of(network), in_place=in_place or overwrites))
     assert close(got, expected)
     assert set(calls.values()) == {2}
 
@@ -204,7 +206,7 @@ def bytes_kept(network: nn.Module, blocks: Collection[nn.Module]) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         try:
-            product(network, Thrift(blocks=blocks, budget=middle))
+            product(network, Recomputation(blocks=blocks, budget=middle))
             high = middle
         except MemoryBudgetExceeded:
             low = middle
@@ -221,10 +223,10 @@ def test_of_a_block_computed_twice_only_the_input_is_kept() -> None:
 
 def test_budget_is_refused_by_size_and_weights_cost_nothing() -> None:
     network = made(lambda: nn.Linear(WIDTH, WIDTH, dtype=DTYPE))  # backward needs the weight and nothing else
-    assert product(network, Thrift(budget=0)).isfinite().all()
+    assert product(network, Recomputation(budget=0)).isfinite().all()
     with pytest.raises(MemoryBudgetExceeded, match="exceed 0 MiB"):
-        product(lambda x: network(x).tanh(), Thrift(budget=X.nbytes - 1))
-    assert product(lambda x: network(x).tanh(), Thrift(budget=X.nbytes)).isfinite().all()
+        product(lambda x: network(x).tanh(), Recomputation(budget=X.nbytes - 1))
+    assert product(lambda x: network(x).tanh(), Recomputation(budget=X.nbytes)).isfinite().all()
 
 
 class Stream:
@@ -307,7 +309,7 @@ def test_weights_fetched_again_give_the_exact_gradient(checkpointed: bool) -> No
     layers = dict.fromkeys(layers_of(streamed), fetch)
     blocks = list(streamed.stages) if checkpointed else ()
     expected = product(own, KEEP_ALL, IMAGE, IMAGE_V)
-    assert close(product(streamed, Thrift(layers, blocks), IMAGE, IMAGE_V), expected)
+    assert close(product(streamed, Recomputation(layers, blocks), IMAGE, IMAGE_V), expected)
     # of every kind of layer backward needs the weight
     assert {kind for kind, name in fetched if name == "weight"} == {nn.GroupNorm, nn.Conv2d, nn.LayerNorm, nn.Linear}
     # Keeping the weights is silently wrong: the test can fail.
@@ -326,7 +328,7 @@ def test_a_constant_in_the_reused_buffer_is_copied() -> None:
         streamed.borrow(torch.full_like(streamed.scale, 6))
         return first * streamed.borrow(torch.full_like(streamed.scale, 7))
 
-    got = product(network, Thrift(layers), IMAGE, IMAGE_V)
+    got = product(network, Recomputation(layers), IMAGE, IMAGE_V)
     assert close(got, IMAGE_V * streamed.scale * 7)
     assert close(product(network, KEEP_ALL, IMAGE, IMAGE_V), IMAGE_V * 7 * 7)  # the test can fail
 
@@ -382,14 +384,14 @@ def _out(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", OVERWRITING)
 def test_what_the_network_overwrites_is_copied_before(name: str) -> None:
     in_place, out_of_place = OVERWRITING[name]
-    assert close(product(in_place, Thrift(in_place=True)), product(out_of_place, KEEP_ALL))
+    assert close(product(in_place, Recomputation(in_place=True)), product(out_of_place, KEEP_ALL))
 
 
 @pytest.mark.parametrize("name", OVERWRITING)
-@pytest.mark.parametrize("thrift", [KEEP_ALL, Thrift(budget=UNLIMITED)], ids=["autograd", "hooks"])
-def test_an_overwritten_tensor_is_refused_where_it_is_not_copied(name: str, thrift: Thrift) -> None:
+@pytest.mark.parametrize("recomputation", [KEEP_ALL, Recomputation(budget=UNLIMITED)], ids=["autograd", "hooks"])
+def test_an_overwritten_tensor_is_refused_where_it_is_not_copied(name: str, recomputation: Recomputation) -> None:
     with pytest.raises(RuntimeError, match="inplace operation"):
-        product(OVERWRITING[name][0], thrift)
+        product(OVERWRITING[name][0], recomputation)
 
 
 class OverwritingStack(Stack):
@@ -406,9 +408,9 @@ class OverwritingStack(Stack):
 def test_a_block_input_that_its_caller_overwrites_is_copied_or_refused() -> None:
     network = made(lambda: OverwritingStack(Block))
     expected = product(network, None)
-    assert close(product(network, Thrift(blocks=blocks_of(network), in_place=True)), expected)
+    assert close(product(network, Recomputation(blocks=blocks_of(network), in_place=True)), expected)
     with pytest.raises(RuntimeError, match="inplace operation"):
-        product(network, Thrift(blocks=blocks_of(network)))
+        product(network, Recomputation(blocks=blocks_of(network)))
 
 
 class Changing(nn.Module):
@@ -433,7 +435,7 @@ CHANGES: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]
 def test_a_block_that_computes_differently_the_second_time_is_refused(change: str) -> None:
     block = Changing(*CHANGES[change])
     with pytest.raises(RuntimeError, match="computes differently|invalid gradient|size of tensor"):
-        product(lambda x: block(x).exp(), Thrift(blocks=[block]))
+        product(lambda x: block(x).exp(), Recomputation(blocks=[block]))
 
 
 class NoisyBlock(Parts):
@@ -448,7 +450,7 @@ def test_a_block_that_draws_random_numbers_gets_the_same_ones_the_second_time() 
     torch.manual_seed(0)
     expected, following = product(network, None), torch.rand(3)
     torch.manual_seed(0)
-    assert close(product(network, Thrift(blocks=blocks_of(network))), expected)
+    assert close(product(network, Recomputation(blocks=blocks_of(network))), expected)
     assert torch.equal(torch.rand(3), following)  # and the sampler's own numbers are not touched
 
 
@@ -520,15 +522,15 @@ def test_hooks_and_modes_are_gone_afterwards(
     network = made(NETWORKS["residual"])
     plain = [module for module in network.modules() if isinstance(module, nn.Linear)]
     layers = dict.fromkeys(plain, lambda layer, name, dtype, device: getattr(layer, name))
-    thrift = Thrift(layers, blocks_of(network), UNLIMITED, in_place=True)
+    recomputation = Recomputation(layers, blocks_of(network), UNLIMITED, in_place=True)
     expected, denoiser = product(network, None), fails(network)
     with mode():
         before = modes()
         if fails is nowhere:
-            assert close(reverse(denoiser, X, V, 1.0, thrift=thrift)[1], expected)
+            assert close(Reverse(recomputation)(denoiser, X, V, 1.0)[1], expected)
         else:
             with pytest.raises(Failure):
-                reverse(denoiser, X, V, 1.0, thrift=thrift)
+                Reverse(recomputation)(denoiser, X, V, 1.0)
         assert modes() == before
         assert hooks_of(network) == []
 
@@ -536,7 +538,7 @@ def test_hooks_and_modes_are_gone_afterwards(
 def test_hooks_are_there_during_the_pass() -> None:
     """The test above can fail."""
     network = made(NETWORKS["residual"])
-    with recording(Thrift(blocks=blocks_of(network))):
+    with recording(Recomputation(blocks=blocks_of(network))):
         assert len(hooks_of(network)) >= 2 * DEPTH
 
 
@@ -555,13 +557,13 @@ def doubled() -> Iterator[Callable[[Tensor], Tensor]]:
 def test_a_kernel_that_drops_the_tangent_is_refused(doubled: Callable[[Tensor], Tensor]) -> None:
     """Without the refusal the product would be 1, not 3."""
     with pytest.raises(TangentDropped, match="reg_tests.doubled.* has no forward-mode derivative"):
-        forward(lambda x: x + doubled(x), X, V, 1.0)
+        Forward()(lambda x: x + doubled(x), X, V, 1.0)
     assert close(product(lambda x: x + doubled(x), KEEP_ALL), 3 * V)
 
 
 def test_a_kernel_that_sees_no_tangent_is_not_refused(doubled: Callable[[Tensor], Tensor]) -> None:
     constant = doubled(X)
-    assert close(forward(lambda x: x * doubled(constant), X, V, 1.0)[1], V * 4 * X)
+    assert close(Forward()(lambda x: x * doubled(constant), X, V, 1.0)[1], V * 4 * X)
 
 
 STEP = difference_step(torch.finfo(DTYPE).eps)
@@ -574,8 +576,8 @@ def asymmetric() -> Any:
 @pytest.mark.parametrize("alpha", [1.0, 0.4])
 def test_disagreement_of_an_exact_product_is_the_error_of_the_difference(alpha: float) -> None:
     network = asymmetric()
-    denoised, exact = reverse(network, X, V, alpha)
-    _, other = forward(network, X, V, alpha)
+    denoised, exact = Reverse()(network, X, V, alpha)
+    _, other = Forward()(network, X, V, alpha)
     assert float((exact - other).norm()) > 0.1 * float(exact.norm())  # J is not symmetric
     # first order in its step, for a network whose second derivative is of the order of its first
     assert disagreement(network, X, V, alpha, denoised, exact) < 100 * STEP
@@ -586,18 +588,18 @@ def test_disagreement_of_an_exact_product_is_the_error_of_the_difference(alpha: 
 def test_disagreement_of_a_scaled_product(factor: float, expected: float, transposed: bool) -> None:
     """|c p^2 - c^2 p^2| / c^2 p^2 = |1 / c - 1|."""
     network = asymmetric()
-    denoised, exact = (reverse if transposed else forward)(network, X, V, 0.4)
+    denoised, exact = (Reverse() if transposed else Forward())(network, X, V, 0.4)
     wrong = disagreement(network, X, V, 0.4, denoised, factor * exact, transposed=transposed)
     assert wrong == pytest.approx(expected, abs=100 * STEP)
 
 
 def test_disagreement_of_a_product_with_other_weights_is_large() -> None:
     network = asymmetric()
-    denoised, _ = reverse(network, X, V, 1.0)
+    denoised, _ = Reverse()(network, X, V, 1.0)
     with torch.inference_mode():
         for seed, parameter in enumerate(network.parameters()):
             parameter.copy_(draw(*parameter.shape, seed=100 + seed) / WIDTH**0.5)
-    _, wrong = reverse(network, X, V, 1.0)
+    _, wrong = Reverse()(network, X, V, 1.0)
     assert disagreement(asymmetric(), X, V, 1.0, denoised, wrong) > 0.25
 
 

@@ -27,19 +27,19 @@ from reg_core import (
     GaussianMixture,
     GradientUnavailable,
     MemoryBudgetExceeded,
+    Recomputation,
     Rectification,
     RectifiedPair,
     Refresh,
-    Thrift,
     denoiser,
     guide,
     optimal_denoised,
 )
 from reg_core.factor import factor_statistics, places
 from reg_core.factor import shown as shown_places
-from reg_core.jacobian import difference_step, disagreement, reverse
+from reg_core.jacobian import Reverse, difference_step, disagreement
 from reg_core.number import number, whole_number
-from reg_core.refresh import levels_by_noise, products_by_noise
+from reg_core.refresh import ByNoise
 from reg_core.schedule import COMBINATIONS, Combined, Constant, Linear, check_range, from_dict, to_dict
 from reg_core.table import MOST_SHOWN, lookup, shown
 from reg_core.trace import RECTIFIED, UNGUIDED, Step, Trace
@@ -336,12 +336,13 @@ def test_thrift_changes_no_number(budget: Any, in_place: bool, network: Any, x: 
         return
     ones = torch.ones(x.shape, dtype=x.dtype)
     saved = refused(
-        lambda: reverse(network, x, ones, 1.0, thrift=Thrift(budget=budget, in_place=in_place)), MemoryBudgetExceeded
+        lambda: Reverse(Recomputation(budget=budget, in_place=in_place))(network, x, ones, 1.0),
+        MemoryBudgetExceeded,
     )
     if saved is None:
         assert budget is not None
         return
-    for kept, plain in zip(saved, reverse(network, x, ones, 1.0), strict=True):
+    for kept, plain in zip(saved, Reverse()(network, x, ones, 1.0), strict=True):
         assert torch.equal(kept.nan_to_num(), plain.nan_to_num())
 
 
@@ -353,33 +354,32 @@ def test_thrift_changes_no_number(budget: Any, in_place: bool, network: Any, x: 
     st.sampled_from([(2, 3, 4), (2, 4), (0, 4), (2, 0)]),
     st.booleans(),
 )
-def test_a_product_is_carried_or_refused(
+def test_a_product_is_extrapolated_or_refused(
     every: Any, form: Any, noises: list[float], shape: tuple[int, ...], planned: bool
 ) -> None:
-    refresh = refused(lambda: Refresh(every, form))
+    refresh = refused(lambda: Refresh(every, form, noises if planned else []))
     if refresh is None:
         assert every not in list(REFRESHES) or form not in list(FORMS)
         return
-    refused(lambda: refresh.plan(noises if planned else []))
     generator = torch.Generator().manual_seed(3)
     for noise in noises:
         gap, product = torch.randn(2, *shape, generator=generator)
         due = refused(lambda noise=noise: refresh.due(noise, shape))
         if due:
             refresh.keep(noise, gap, product)
-        carried = refused(lambda noise=noise, gap=gap: refresh.carried(noise, gap))
-        if carried is not None:
-            assert carried.shape == gap.shape and carried.dtype == gap.dtype
-            assert not math.isfinite(sum(noises)) or carried.isfinite().all()
+        extrapolated = refused(lambda noise=noise, gap=gap: refresh.extrapolated(noise, gap))
+        if extrapolated is not None:
+            assert extrapolated.shape == gap.shape and extrapolated.dtype == gap.dtype
+            assert not math.isfinite(sum(noises)) or extrapolated.isfinite().all()
 
 
 @examples(120)
 @given(st.lists(st.floats() | st.floats(0, 100), max_size=200), st.integers(-5, 10**6))
 def test_levels_lie_where_the_run_does(noises: list[float], steps: int) -> None:
-    levels = levels_by_noise(noises)
+    levels = ByNoise().levels(noises)
     assert all(math.isfinite(level) and level > 0 for level in levels)
     assert len(levels) <= max(len(noises), 1)
-    count = refused(lambda: products_by_noise(steps))
+    count = refused(lambda: ByNoise().products(steps))
     assert count is None or 1 <= count <= max(steps, 1) * 2
     assert difference_step(2.0**-20) > 0
 

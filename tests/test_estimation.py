@@ -29,7 +29,7 @@ from reg_pack.nodes.host.memory import repeated_blocks
 from reg_pack.nodes.host.noise_level import noise_to_signal
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance
 from reg_pack.reg_core.rectification import FORMS
-from reg_pack.reg_core.refresh import levels_by_noise, products_by_noise
+from reg_pack.reg_core.refresh import ByNoise
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -379,8 +379,8 @@ def noises(model: Model, steps: int) -> list[float]:
 def test_by_noise_takes_a_product_at_the_first_step_below_each_level(model: Model, log: Log, estimator: str) -> None:
     steps = 20
     run = noises(model, steps)
-    first_below = {next(i for i, n in enumerate(run) if n <= level * 1.001) for level in levels_by_noise(run)}
-    assert 1 < len(first_below) <= products_by_noise(steps)
+    first_below = {next(i for i, n in enumerate(run) if n <= level * 1.001) for level in ByNoise().levels(run)}
+    assert 1 < len(first_below) <= ByNoise().products(steps)
     watched = Watched(reg(model, estimator=estimator, refresh="by noise"))
     sample_steps(watched.model, steps)
     extra = [rows - 2 for rows in watched.per_level]

@@ -23,8 +23,8 @@ from reg_pack.nodes.host.estimation import Estimation, Method
 from reg_pack.nodes.host.evaluation import Evaluation
 from reg_pack.nodes.host.gradient import DecomposedKernels, DifferentiableAttention
 from reg_pack.nodes.host.memory import repeated_blocks
-from reg_pack.reg_core.activations import KEEP_ALL
-from reg_pack.reg_core.jacobian import reverse
+from reg_pack.reg_core.autograd import KEEP_ALL
+from reg_pack.reg_core.jacobian import Reverse
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, Family, double_precision
 from tiny_models import conditioning, sd3_flow
 
@@ -232,7 +232,7 @@ def test_a_reused_weight_buffer_is_fatal_without_fetching_again() -> None:
         stream_weights(model)
         alone = Apart(model.evaluation, DifferentiableAttention("reverse"), nullcontext)
         x = model.evaluation.x
-        _, kept = reverse(alone.conditional, x, torch.ones_like(x), model.evaluation.alpha, thrift=KEEP_ALL)
+        _, kept = Reverse(KEEP_ALL)(alone.conditional, x, torch.ones_like(x), model.evaluation.alpha)
         assert relative_error(kept, expected) > 0.1
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reg_core.differentiation import GradientUnavailable
-from reg_core.jacobian import ESTIMATORS, Direction, difference_step, finite_difference, reverse
+from reg_core.autograd import GradientUnavailable
+from reg_core.jacobian import ESTIMATORS, Direction, FiniteDifference, Reverse, difference_step
 from reg_core.mixture import GaussianMixture
 
 DTYPE = torch.float64
@@ -103,7 +103,7 @@ def test_finite_difference_converges_with_order_one() -> None:
     x, v = draw(6, 2), draw(6, 2, seed=1)
     exact = ALPHA * torch.einsum("nij,nj->ni", MIXTURE.jacobian(x, NOISE, ALPHA), v)
     steps = [2.0**-k for k in range(5, 14)]
-    errors = [(finite_difference(oracle, x, v, ALPHA, step=step)[1] - exact).norm() for step in steps]
+    errors = [(FiniteDifference(step)(oracle, x, v, ALPHA)[1] - exact).norm() for step in steps]
     log_step, log_error = torch.tensor(steps, dtype=DTYPE).log(), torch.stack(errors).log()
     centred = log_step - log_step.mean()
     assert float((centred @ log_error) / (centred @ centred)) == pytest.approx(1, abs=0.05)
@@ -112,7 +112,7 @@ def test_finite_difference_converges_with_order_one() -> None:
 def test_default_step_keeps_float32_within_truncation_plus_rounding() -> None:
     x, v, h = draw(200, 2), draw(200, 2, seed=1), difference_step(torch.finfo(torch.float32).eps)
     single = GaussianMixture(MIXTURE.means.float(), MIXTURE.covariances.float(), MIXTURE.weights.float())
-    _, product = finite_difference(lambda x: single.denoised(x, NOISE, ALPHA), x.float(), v.float(), ALPHA)
+    _, product = FiniteDifference()(lambda x: single.denoised(x, NOISE, ALPHA), x.float(), v.float(), ALPHA)
     scale = h / v.square().mean(dim=1).sqrt()  # shift = scale * alpha * v
 
     def slope(t: Tensor) -> Tensor:
@@ -191,7 +191,7 @@ def test_samples_of_any_rank_are_independent(name: str, shape: tuple[int, ...]) 
 def test_finite_difference_along_zero_is_zero(dtype: torch.dtype) -> None:
     x = draw(2, 8).to(dtype)
     v = torch.stack([torch.zeros(8, dtype=dtype), torch.ones(8, dtype=dtype)])
-    _, product = finite_difference(torch.tanh, x, v, ALPHA)
+    _, product = FiniteDifference()(torch.tanh, x, v, ALPHA)
     assert (product[0] == 0).all() and (product[1] > 0).all()
 
 
@@ -213,7 +213,7 @@ def test_in_place_residual_adds_keep_the_reverse_gradient_exact(inference: bool)
     # Forward mode saves nothing, so overwriting cannot mislead it: its full Jacobian is the reference.
     jacobian = torch.func.jacfwd(network())(x)
     with torch.inference_mode(inference):
-        _, product = reverse(network(), x, v, ALPHA)
+        _, product = Reverse()(network(), x, v, ALPHA)
     torch.testing.assert_close(product, ALPHA * torch.einsum("abc,abcijk->ijk", v, jacobian), rtol=0, atol=EXACT)
 
 

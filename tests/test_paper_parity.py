@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from reg_core.jacobian import reverse
+from reg_core.jacobian import Reverse
 from reg_core.parameterization import PREDICTIONS, STATES, denoiser
 from reg_core.rectification import Rectification, guide
 
@@ -126,10 +126,10 @@ def test_sum_over_guided_channels_only_is_another_factor() -> None:
     """The restriction of the sum to the 3 guided channels would be a different rule; the paper's sums all 4."""
     model, x, sigma = Network(4), draw(2, 4, 4, 4), 1.0
     conditional = denoiser(lambda x: model(x, LABEL), sigma, "eps", "vp")
-    _, every = reverse(conditional, x, torch.ones_like(x), 0.5**0.5)
+    _, every = Reverse()(conditional, x, torch.ones_like(x), 0.5**0.5)
     guided = torch.ones_like(x)
     guided[:, 3] = 0
-    _, some = reverse(conditional, x, guided, 0.5**0.5)
-    _, fourth = reverse(conditional, x, torch.ones_like(x) - guided, 0.5**0.5)
+    _, some = Reverse()(conditional, x, guided, 0.5**0.5)
+    _, fourth = Reverse()(conditional, x, torch.ones_like(x) - guided, 0.5**0.5)
     torch.testing.assert_close(every, some + fourth, rtol=0, atol=EXACT)
     assert fourth[:, :3].abs().mean() > 1e-3

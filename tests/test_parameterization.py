@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reg_core.jacobian import reverse
+from reg_core.jacobian import Reverse
 from reg_core.mixture import GaussianMixture
 from reg_core.parameterization import PREDICTIONS, STATES, denoiser, per_sample
 
@@ -78,7 +78,7 @@ def test_factor_is_the_row_sum_of_the_ve_jacobian(prediction: str, state: str, s
     alpha, _ = scales(state, sigma)
     x = alpha * noisy(sigma)
     model = denoiser(oracle_network(prediction, state, sigma), level(state, sigma), prediction, state)
-    denoised, factor = reverse(model, x, torch.ones_like(x), alpha)
+    denoised, factor = Reverse()(model, x, torch.ones_like(x), alpha)
     torch.testing.assert_close(denoised, MIXTURE.denoised(noisy(sigma), sigma), rtol=0, atol=EXACT)
     torch.testing.assert_close(factor, row_sums(sigma), rtol=0, atol=EXACT)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from reg_core.jacobian import ESTIMATORS, forward
+from reg_core.jacobian import ESTIMATORS, Forward
 from reg_core.mixture import GaussianMixture
 from reg_core.rectification import FORMS, Rectification, guide
 
@@ -69,7 +69,7 @@ def correction(form: str, x: Tensor, sigma: float = 1.0, alpha: float = 1.0) -> 
 
 @every_weight
 @every_form
-@pytest.mark.parametrize("estimator", ["reverse", "forward", forward])
+@pytest.mark.parametrize("estimator", ["reverse", "forward", Forward()])
 @pytest.mark.parametrize("alpha", [1.0, 0.6])
 def test_guided_prediction_is_the_formula(form: str, weight: float, estimator: Any, alpha: float) -> None:
     conditional, _, rectified = correction(form, alpha * X, alpha=alpha)

@@ -19,7 +19,7 @@ import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
-from ...reg_core.activations import RandomState
+from ...reg_core.autograd import RandomState
 from .composition import Apart
 from .evaluation import Evaluation
 from .keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY

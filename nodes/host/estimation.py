@@ -12,7 +12,7 @@ from typing import Any
 import comfy.model_management
 from torch import Tensor
 
-from ...reg_core.activations import RandomState, Thrift
+from ...reg_core.autograd import RandomState, Recomputation
 from ...reg_core.jacobian import (
     Estimator,
     difference_step,
@@ -197,7 +197,7 @@ class Estimation:
         """One try of a gradient, with D_u from the same kernels; None where it failed and something was learnt."""
         estimator: Estimator = forward
         if self.estimator == "reverse":
-            estimator = partial(reverse, thrift=self._thrift(evaluation))
+            estimator = partial(reverse, recomputation=self._recomputation(evaluation))
         try:
             with differentiable_kernels():
                 if isinstance(composition, Apart):
@@ -243,8 +243,8 @@ class Estimation:
         """A context for every computation of the network that is differentiated."""
         return DecomposedKernels() if self.habits.decomposed else nullcontext()
 
-    def _thrift(self, evaluation: Evaluation) -> Thrift:
-        return Thrift(
+    def _recomputation(self, evaluation: Evaluation) -> Recomputation:
+        return Recomputation(
             borrowing_layers(evaluation),
             repeated_blocks(evaluation.model.diffusion_model) if self.checkpointed else (),
             budget(evaluation) if self._may_checkpoint else None,

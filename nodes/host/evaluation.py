@@ -11,7 +11,7 @@ from comfy.model_management import throw_exception_if_processing_interrupted
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from ...reg_core.activations import RandomState
+from ...reg_core.autograd import RandomState
 from .gradient import MEMORIES, DifferentiableAttention
 from .noise_level import noise_to_signal, signal_scale
 

@@ -22,8 +22,7 @@ from torch.autograd.forward_ad import unpack_dual
 from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
-from ...reg_core.activations import GradientUnavailable
-from ...reg_core.differentiation import TangentDropped
+from ...reg_core.autograd import GradientUnavailable, TangentDropped
 from .keys import ATTENTION_KEY
 
 GRADIENT_FREE = "finite difference"

@@ -14,7 +14,7 @@ from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 from torch.nn import Module, ModuleList, Sequential
 
-from ...reg_core.activations import Fetch, MemoryBudgetExceeded
+from ...reg_core.autograd import Fetch, MemoryBudgetExceeded
 from .evaluation import Evaluation
 
 # Recorded activations of one sample against the host's estimate for its evaluation, at most; measured: SD1.5 9, Wan 2.1

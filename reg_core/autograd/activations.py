@@ -1,14 +1,13 @@
-"""What a gradient pass keeps for backward, and what it makes again instead: weights, whole blocks.
+"""The activations of a gradient pass: which are kept for backward, which are computed again, and how many there may be.
 
-Torch only. Everything is done by hooks that exist during one pass: module hooks, and hooks on the tensors that autograd
-saves.
+Everything is done by hooks that exist during one pass: module hooks, and hooks on the tensors that autograd saves.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,42 +17,9 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.nn import Module, Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
-Fetch = Callable[[Module, str, torch.dtype, torch.device], Tensor]
-"""``(layer, "weight" or "bias", dtype, device)`` -> that parameter as the layer's own forward has it."""
+from .random_state import RandomState
+from .recomputation import GradientUnavailable, MemoryBudgetExceeded, Recomputation
 
-
-class GradientUnavailable(RuntimeError):
-    """The denoiser cannot be differentiated here; the message says why and which estimator needs no gradient."""
-
-
-class MemoryBudgetExceeded(RuntimeError):
-    """The activations that backward needs are larger than the budget."""
-
-
-@dataclass(frozen=True)
-class Thrift:
-    """What a gradient pass makes again in backward instead of keeping it.
-
-    ``layers``: modules whose ``weight`` and ``bias`` are not theirs for long (cast, dequantised, streamed through a
-    buffer that the next layer reuses), with the function that fetches them again. ``blocks``: modules of which only the
-    inputs are kept; backward computes each once more, one more evaluation in all (checkpointing, arXiv 1604.06174).
-    ``budget``: bytes of activations after which MemoryBudgetExceeded is raised. ``in_place``: the network overwrites
-    what autograd saved (residual ``x += ...``), so it is copied at that moment, at the price of slower dispatch.
-    ``around``: a context to enter whenever the network computes a second time, as the denoiser does the first time.
-    """
-
-    layers: Mapping[Module, Fetch] = field(default_factory=dict)
-    blocks: Collection[Module] = ()
-    budget: int | None = None
-    in_place: bool = False
-    around: Callable[[], AbstractContextManager[Any]] = nullcontext
-
-    @property
-    def needed(self) -> bool:
-        return bool(self.layers or self.blocks or self.in_place) or self.budget is not None
-
-
-KEEP_ALL = Thrift()
 CHANGED = "REG: a block of the model computes differently the second time, so it must be kept whole"
 
 
@@ -120,31 +86,6 @@ class _Call:
     made: list[_Kept | _Fetched] = field(default_factory=list)
 
 
-def _generator(device: torch.device) -> tuple[Callable[[], Tensor], Callable[[Tensor], None]] | None:
-    """How the random generator of a device is read and set; None where its kind has none that can be."""
-    module: Any = getattr(torch, device.type, None)
-    if not hasattr(module, "get_rng_state"):
-        return None
-    if device.type == "mps":  # there is one, which older versions of torch do not let one name
-        return module.get_rng_state, module.set_rng_state
-    return (lambda: module.get_rng_state(device)), (lambda state: module.set_rng_state(state, device))
-
-
-class RandomState:
-    """The state of the global random generators of the CPU and of these devices, to draw the same numbers again."""
-
-    def __init__(self, devices: set[torch.device]) -> None:
-        self.devices = devices
-        self._cpu = torch.get_rng_state()
-        found = [_generator(device) for device in devices if device.type != "cpu"]
-        self._others = [(write, read()) for read, write in filter(None, found)]
-
-    def set(self) -> None:
-        torch.set_rng_state(self._cpu)
-        for write, state in self._others:
-            write(state)
-
-
 class _Repeated(Exception):
     """Ends the second computation of a block as soon as it has made what backward needs."""
 
@@ -166,8 +107,10 @@ def _storage(tensor: Tensor) -> int | None:
 class Activations:
     """The hooks of one gradient pass; ``resumed`` makes a context in which a block is recorded a second time."""
 
-    def __init__(self, thrift: Thrift, resumed: Callable[[Activations], AbstractContextManager[None]]) -> None:
-        self._thrift = thrift
+    def __init__(
+        self, recomputation: Recomputation, resumed: Callable[[Activations], AbstractContextManager[None]]
+    ) -> None:
+        self._recomputation = recomputation
         self._resumed = resumed
         self._layers: list[Module] = []  # that are running, outermost first
         self._blocks: list[Module] = []
@@ -183,13 +126,13 @@ class Activations:
     @contextmanager
     def watched(self) -> Iterator[None]:
         with ExitStack() as stack:
-            for layer in self._thrift.layers:
+            for layer in self._recomputation.layers:
                 stack.callback(layer.register_forward_pre_hook(self._enter_layer).remove)
                 stack.callback(layer.register_forward_hook(self._leave_layer, always_call=True).remove)
-            for block in self._thrift.blocks:
+            for block in self._recomputation.blocks:
                 stack.callback(block.register_forward_pre_hook(self._enter_block, with_kwargs=True).remove)
                 stack.callback(block.register_forward_hook(self._leave_block, always_call=True).remove)
-            if self._thrift.in_place:
+            if self._recomputation.in_place:
                 stack.enter_context(_TellBeforeWriting(self))
             stack.enter_context(saved_tensors_hooks(self._pack, self._unpack))
             yield
@@ -199,7 +142,7 @@ class Activations:
         """While one torch function runs: its tensors without grad next to one with grad are constants of the graph."""
         before, self._constants = self._constants, {}
         tensors = [value for value in arguments if isinstance(value, Tensor)]
-        if self._thrift.layers and any(tensor.requires_grad for tensor in tensors):
+        if self._recomputation.layers and any(tensor.requires_grad for tensor in tensors):
             names = ["weight", "bias"] if self._layers else []
             for tensor in tensors:
                 if not tensor.requires_grad and _storage(tensor) is not None:
@@ -293,7 +236,7 @@ class Activations:
         before = RandomState(call.random.devices)
         call.random.set()
         try:
-            with self._resumed(self), self._thrift.around(), saved_tensors_hooks(self._pack, self._unpack):
+            with self._resumed(self), self._recomputation.around(), saved_tensors_hooks(self._pack, self._unpack):
                 args, kwargs = _mapped(call.inputs, _Input, _Input.get)
                 call.block(*args, **kwargs)
         except _Repeated:
@@ -341,7 +284,7 @@ class Activations:
 
         def fetch() -> Tensor:
             with self._resumed(self):  # as in forward, where the host may write into buffers made in inference mode
-                parameter = self._thrift.layers[layer](layer, name, dtype, device)
+                parameter = self._recomputation.layers[layer](layer, name, dtype, device)
             if parameter.shape != shape:
                 raise RuntimeError("REG: a weight was fetched again in another shape")
             return parameter
@@ -352,15 +295,15 @@ class Activations:
         kept, storage = _Kept(tensor), _storage(tensor)
         if storage is None:
             return kept
-        if self._thrift.in_place:
+        if self._recomputation.in_place:
             self._overwritable.setdefault(storage, []).append(weakref.ref(kept))
-        if self._thrift.budget is None or self._repeating is not None or storage in self._parameters:
+        if self._recomputation.budget is None or self._repeating is not None or storage in self._parameters:
             return kept
         if storage not in self._counted:
             self._counted.add(storage)
             self._bytes += tensor.untyped_storage().nbytes()
-        if self._bytes > self._thrift.budget:
-            raise MemoryBudgetExceeded(f"activations exceed {self._thrift.budget / 2**20:.0f} MiB")
+        if self._bytes > self._recomputation.budget:
+            raise MemoryBudgetExceeded(f"activations exceed {self._recomputation.budget / 2**20:.0f} MiB")
         return kept
 
 

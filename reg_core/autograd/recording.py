@@ -15,7 +15,8 @@ from torch._ops import OpOverload, OpOverloadPacket
 from torch.autograd import forward_ad
 from torch.overrides import TorchFunctionMode
 
-from .activations import KEEP_ALL, Activations, GradientUnavailable, Thrift, plain_alias
+from .activations import Activations, plain_alias
+from .recomputation import KEEP_ALL, GradientUnavailable, Recomputation
 
 
 class TangentDropped(GradientUnavailable):
@@ -77,16 +78,16 @@ def _has_tangent(value: Any) -> bool:
 
 
 @contextmanager
-def recording(thrift: Thrift = KEEP_ALL) -> Iterator[None]:
+def recording(recomputation: Recomputation = KEEP_ALL) -> Iterator[None]:
     """Autograd works inside this block although the caller is in inference mode and the weights are inference tensors.
 
-    ``thrift`` says what is not kept for backward. The caller's modes come back on every exit, also by an exception.
+    ``recomputation`` says what is not kept for backward. The caller's modes come back on every exit, an exception, too.
     """
-    if not thrift.needed:
+    if not recomputation.needed:
         with _recorded():
             yield
         return
-    activations = Activations(thrift, _recorded)
+    activations = Activations(recomputation, _recorded)
     with _recorded(activations), activations.watched():
         yield
 
