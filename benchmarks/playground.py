@@ -18,7 +18,7 @@ from torch import Tensor
 import nodes
 from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning
+from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
 from reg_pack.reg_core.schedule import SNR, Interval
 
 WEIGHT, STEPS, BATCH, ROUNDS = 3.0, 20, 10, 7

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from reg_pack.nodes.host.estimation import Estimation, Method
 from reg_pack.nodes.host.evaluation import Evaluation
-from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning
+from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
 
 MODEL = REPOSITORY / "playground" / "reg_playground_digits.safetensors"
 PRECISIONS = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}

@@ -26,7 +26,7 @@ from train import render
 import nodes
 from reg_pack.nodes.host.estimation import Method
 from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
-from reg_pack.nodes.playground import UNCONDITIONAL, class_conditioning
+from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
 from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Interval, Linear, Schedule
 
 STEPS, CLASSES, SEEDS = 20, 10, 5

@@ -7,45 +7,11 @@ from pathlib import Path
 import folder_paths
 from comfy_api.latest import ComfyExtension, io
 
-from .comparison import Compare, CompareSheet, CompareStopwatch, CompareTile
-from .guidance import ApplySchedule, RectifiedGuidance
-from .guiders import RectifiedAutoGuider, RectifiedGuider
-from .inspection import Inspector
-from .playground import PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE
-from .samplers import RectifiedKSampler, RectifiedKSamplerAdvanced
-from .schedules import (
-    ScheduleCombine,
-    ScheduleConstant,
-    ScheduleCosine,
-    ScheduleCurve,
-    ScheduleInterval,
-    ScheduleLinear,
-    ScheduleSNR,
-)
+from . import compare, guidance, guiders, inspector, playground, samplers, schedules
 
-NODES: list[type[io.ComfyNode]] = [
-    RectifiedGuidance,
-    RectifiedGuider,
-    RectifiedAutoGuider,
-    RectifiedKSampler,
-    RectifiedKSamplerAdvanced,
-    Inspector,
-    ApplySchedule,
-    ScheduleConstant,
-    ScheduleLinear,
-    ScheduleCosine,
-    ScheduleInterval,
-    ScheduleSNR,
-    ScheduleCurve,
-    ScheduleCombine,
-    PlaygroundConditioning,
-    PlaygroundDecode,
-    PlaygroundVAE,
-    Compare,
-    CompareStopwatch,
-    CompareTile,
-    CompareSheet,
-]
+ROOMS = (guidance, guiders, samplers, inspector, schedules, playground, compare)
+"""In the order in which the host lists their nodes."""
+NODES: list[type[io.ComfyNode]] = [node for room in ROOMS for node in room.NODES]
 
 PLAYGROUND = Path(__file__).parent.parent / "playground"
 

@@ -98,3 +98,6 @@ class RectifiedAutoGuider(RectifiedNode):
             weak = WeakenedModel(weaken, read_layers(layers) if weaken == SKIP_LAYERS else ())
         guided = cls.guided(model, **rectification)
         return io.NodeOutput(AutoGuider(guided, positive, cfg, weak, cls.hidden.unique_id))
+
+
+NODES: list[type[io.ComfyNode]] = [RectifiedGuider, RectifiedAutoGuider]

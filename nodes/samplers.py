@@ -124,3 +124,6 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
             "force_full_denoise": return_with_leftover_noise == DISABLE,
         }
         return io.NodeOutput(ksample(guided, settings, positive, negative, latent_image, **part))
+
+
+NODES: list[type[io.ComfyNode]] = [RectifiedKSampler, RectifiedKSamplerAdvanced]

@@ -1,4 +1,4 @@
-"""Nodes that make a GUIDANCE_SCHEDULE: the guidance weight over the sampling."""
+"""Nodes that make a GUIDANCE_SCHEDULE, the guidance weight over the sampling, and the one that applies it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..reg_core.schedule import COMBINATIONS, SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
-from .inputs import GuidanceScheduleType, RangedNode, cfg_input, percent_inputs
+from .host.sampling import Model, ScheduledWeight
+from .inputs import GuidanceScheduleType, RangedNode, cfg_input, knows_its_id, percent_inputs
 from .kinds import CheckedNode
 
 CATEGORY = "advanced/guidance/schedules"
@@ -23,6 +24,30 @@ def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.
         inputs=inputs,
         outputs=[GuidanceScheduleType.Output("schedule", tooltip="For Apply Guidance Schedule and the REG nodes.")],
     )
+
+
+class ApplySchedule(CheckedNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="REG_ApplySchedule",
+            display_name="Apply Guidance Schedule",
+            category="advanced/guidance",
+            description="The guidance weight follows a schedule instead of the sampler's cfg; with or without REG.",
+            search_aliases=["cfg schedule", "dynamic cfg", "guidance schedule"],
+            inputs=[
+                io.Model.Input("model", tooltip="The model to guide. Connect the result to a sampler or guider."),
+                GuidanceScheduleType.Input(
+                    "schedule", tooltip="Any Guidance Schedule node. It replaces the sampler's cfg."
+                ),
+            ],
+            outputs=[io.Model.Output(tooltip="The model with the schedule: plug it into any sampler or guider.")],
+            **knows_its_id(),
+        )
+
+    @classmethod
+    def execute(cls, model: Model, schedule: Schedule) -> io.NodeOutput:
+        return io.NodeOutput(ScheduledWeight(schedule, cls.hidden.unique_id).install(model))
 
 
 class ScheduleConstant(CheckedNode):
@@ -177,3 +202,15 @@ class ScheduleCombine(CheckedNode):
     @classmethod
     def execute(cls, first: Schedule, second: Schedule, combine: str, switch_percent: float) -> io.NodeOutput:
         return io.NodeOutput(Combined(first, second, combine, switch_percent))
+
+
+NODES: list[type[io.ComfyNode]] = [
+    ApplySchedule,
+    ScheduleConstant,
+    ScheduleLinear,
+    ScheduleCosine,
+    ScheduleInterval,
+    ScheduleSNR,
+    ScheduleCurve,
+    ScheduleCombine,
+]

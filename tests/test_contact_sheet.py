@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from reg_pack.nodes.contact_sheet import LONGEST_SIDE, PAPER, SHORTEST_SIDE, Cell, Layout, draw, fit, paint
+from reg_pack.nodes.compare.contact_sheet import LONGEST_SIDE, PAPER, SHORTEST_SIDE, Cell, Layout, draw, fit, paint
 
 pytestmark = pytest.mark.host
 

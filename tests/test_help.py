@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from reg_pack.nodes import NODES
-from reg_pack.nodes.axes import AXES, NONE, Tile, read_values
+from reg_pack.nodes.compare.axes import AXES, NONE, Tile, read_values
 from reg_pack.nodes.inputs import denoise_input, rectification_inputs, sampler_inputs
 
 pytestmark = pytest.mark.host

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from reg_pack.nodes import NODES
-from reg_pack.nodes.axes import Tile, compare, read_values
-from reg_pack.nodes.guidance import ApplySchedule, RectifiedGuidance
+from reg_pack.nodes.compare.axes import Tile, compare, read_values
+from reg_pack.nodes.guidance import RectifiedGuidance
 from reg_pack.nodes.guiders import RectifiedAutoGuider, RectifiedGuider
 from reg_pack.nodes.kinds import KINDS, CheckedNode, received
-from reg_pack.nodes.playground import MOST_CLASSES, PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE
+from reg_pack.nodes.playground.digits import MOST_CLASSES, PlaygroundConditioning
+from reg_pack.nodes.playground.pixels import PlaygroundDecode, PlaygroundVAE
 from reg_pack.nodes.samplers import RectifiedKSampler
-from reg_pack.nodes.schedules import ScheduleCombine, ScheduleConstant
+from reg_pack.nodes.schedules import ApplySchedule, ScheduleCombine, ScheduleConstant
 from reg_pack.reg_core.schedule import Constant
 from tiny_models import FAMILIES, conditioning, empty_latent
 

@@ -23,7 +23,7 @@ from reg_pack.nodes.host.preview import preview
 from reg_pack.nodes.host.prompt import class_type, downstream, upstream
 from reg_pack.nodes.host.record import RUNS, GuidanceRecord, keep
 from reg_pack.nodes.host.sampling import TRACES, Guidance, ScheduledWeight, guider, ksample, traces
-from reg_pack.nodes.inspection import Inspector, looks
+from reg_pack.nodes.inspector.inspection import Inspector, looks
 from reg_pack.reg_core.packing import unpacked
 from reg_pack.reg_core.schedule import Interval, Linear
 from reg_pack.reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Step, Trace

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
-from reg_pack.nodes.plot import PAPER, Paper, Plot, ticks
-from reg_pack.nodes.report import HEAT, Look, heat, report
+from reg_pack.nodes.inspector.plot import PAPER, Paper, Plot, ticks
+from reg_pack.nodes.inspector.report import HEAT, Look, heat, report
 from reg_pack.reg_core.trace import CARRIED, OUTSIDE, TAKEN, Step, Trace
 
 pytestmark = pytest.mark.host

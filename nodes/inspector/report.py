@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ..reg_core.trace import CARRIED, SEPARATE, TAKEN, UNUSABLE, Trace
+from ...reg_core.trace import CARRIED, SEPARATE, TAKEN, UNUSABLE, Trace
 from .plot import FAINT, Paper, Plot
 
 WIDTH, MARGIN, PLOT_HEIGHT = 1280, 36, 250

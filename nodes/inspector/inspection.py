@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ..reg_core.packing import unpacked
-from ..reg_core.trace import Trace
-from .host.notice import harmless, jsonable, tell
-from .host.preview import decoded
-from .host.prompt import upstream
-from .host.sampling import TRACES, traces
-from .kinds import CheckedNode
+from ...reg_core.packing import unpacked
+from ...reg_core.trace import Trace
+from ..host.notice import harmless, jsonable, tell
+from ..host.preview import decoded
+from ..host.prompt import upstream
+from ..host.sampling import TRACES, traces
+from ..kinds import CheckedNode
 from .report import Look, report
 
 NOT_FOUND = (

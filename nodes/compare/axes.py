@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 from comfy_api.latest import io
 
-from ..reg_core import ESTIMATORS, FORMS
-from ..reg_core.number import number, whole_number
-from ..reg_core.table import shown
-from .host.estimation import AUTO
-from .inputs import rectification_inputs, sampler_inputs
-from .schedules import ScheduleConstant, ScheduleCosine, ScheduleInterval, ScheduleLinear, ScheduleSNR
+from ...reg_core import ESTIMATORS, FORMS
+from ...reg_core.number import number, whole_number
+from ...reg_core.table import shown
+from ..host.estimation import AUTO
+from ..inputs import rectification_inputs, sampler_inputs
+from ..schedules import ScheduleConstant, ScheduleCosine, ScheduleInterval, ScheduleLinear, ScheduleSNR
 
 NONE = "none"
 MOST_TILES = 64

@@ -12,14 +12,14 @@ from comfy_api.latest import io, ui
 from comfy_execution.graph_utils import GraphBuilder, is_link
 from torch import Tensor
 
-from ..reg_core.schedule import check_range
+from ...reg_core.schedule import check_range
+from ..host.notice import harmless, jsonable, note, tell
+from ..host.sampling import Model
+from ..host.stopwatch import Stopwatch, check_plain
+from ..inputs import denoise_input, rectification_inputs, sampler_inputs
+from ..kinds import CheckedNode
 from .axes import AXES, CONNECTED, MOST_TILES, Comparison, Tile, compare
 from .contact_sheet import Cell, draw
-from .host.notice import harmless, jsonable, note, tell
-from .host.sampling import Model
-from .host.stopwatch import Stopwatch, check_plain
-from .inputs import denoise_input, rectification_inputs, sampler_inputs
-from .kinds import CheckedNode
 from .tile_graph import Numbers, TileGraph, difference
 
 CATEGORY = "advanced/guidance"

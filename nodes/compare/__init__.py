@@ -1,0 +1,9 @@
+"""REG Compare: a contact sheet over two axes."""
+
+from __future__ import annotations
+
+from comfy_api.latest import io
+
+from .comparison import Compare, CompareSheet, CompareStopwatch, CompareTile
+
+NODES: list[type[io.ComfyNode]] = [Compare, CompareStopwatch, CompareTile, CompareSheet]
