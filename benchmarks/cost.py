@@ -26,10 +26,11 @@ from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 import nodes
-from reg_pack.nodes.host.estimation import Method
-from reg_pack.nodes.host.gradient import differentiable_kernels
+from reg_pack.nodes.host.derivative.kernels import differentiable_kernels
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.noise_level import signal_scale
-from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
+from reg_pack.nodes.host.sampling import Guidance
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.reg_core.refresh import BY_NOISE, ByNoise, Refresh
 from reg_pack.reg_core.schedule import Constant
 

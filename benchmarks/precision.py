@@ -19,7 +19,8 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from reg_pack.nodes.host.estimation import Estimation, Method
+from reg_pack.nodes.host.derivative.estimation import Estimation
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.evaluation import Evaluation
 from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
 
@@ -57,9 +58,9 @@ def product(evaluation: Evaluation, x: Tensor, form: str, estimator: str) -> Ten
     same = Evaluation(
         evaluation.executor, evaluation.model, evaluation.conds, x, evaluation.sigma, evaluation.model_options
     )
-    _, pair = Estimation(method, print).pair(same)
-    assert pair.product is not None
-    return pair.product
+    outcome = Estimation(method, print).outcome(same)
+    assert outcome.product is not None
+    return outcome.product
 
 
 def main() -> None:

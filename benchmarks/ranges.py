@@ -24,8 +24,9 @@ from torch import Tensor
 from train import render
 
 import nodes
-from reg_pack.nodes.host.estimation import Method
-from reg_pack.nodes.host.sampling import Guidance, ScheduledWeight
+from reg_pack.nodes.host.derivative.selection import Method
+from reg_pack.nodes.host.sampling import Guidance
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
 from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Interval, Linear, Schedule
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from .host.autoguidance import AutoGuider
+from .host.autoguidance.guider import AutoGuider
+from .host.autoguidance.second_model import SecondModel
+from .host.autoguidance.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
 from .host.sampling import Model, guider
-from .host.second_model import SecondModel
-from .host.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
 from .inputs import RectifiedNode, cfg_input, knows_its_id, rectification_inputs
 
 

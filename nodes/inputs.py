@@ -10,8 +10,9 @@ from comfy_api.latest import io
 from ..reg_core import ESTIMATORS, FORMS
 from ..reg_core.refresh import REFRESHES
 from ..reg_core.schedule import Schedule, check_range
-from .host.estimation import AUTO, CHECKPOINTING, Method
-from .host.sampling import Guidance, Model, ScheduledWeight
+from .host.derivative.selection import AUTO, CHECKPOINTING, Method
+from .host.sampling import Guidance, Model
+from .host.scheduling import ScheduledWeight
 from .kinds import CheckedNode
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")

@@ -7,7 +7,8 @@ from typing import Any
 from comfy_api.latest import io
 
 from ..reg_core.schedule import COMBINATIONS, SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
-from .host.sampling import Model, ScheduledWeight
+from .host.sampling import Model
+from .host.scheduling import ScheduledWeight
 from .inputs import GuidanceScheduleType, RangedNode, cfg_input, knows_its_id, percent_inputs
 from .kinds import CheckedNode
 

@@ -32,8 +32,8 @@ class Moment(NamedTuple):
     """Of the last product; None where there is none to extrapolate."""
     lost: bool
     """The last product turned out to be unusable, or is of another shape."""
-    index: int
-    """How many evaluations there were before."""
+    evaluations: int
+    """How many there were before."""
     planned: Sequence[float]
     """Of the run's steps that are to be rectified, falling; none where the sampler does not say."""
 
@@ -54,7 +54,7 @@ class EveryNth(RefreshPolicy):
     steps: int
 
     def due(self, moment: Moment) -> bool:
-        return moment.computed is None or moment.index % self.steps == 0
+        return moment.computed is None or moment.evaluations % self.steps == 0
 
 
 @dataclass(frozen=True)

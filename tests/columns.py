@@ -27,12 +27,12 @@ from neighbours import NEIGHBOURS, MergingGuider, replaced_sampling_function
 from torch import Tensor
 
 import nodes as node_module
-from reg_pack.nodes.host.autoguidance import AutoGuider
-from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.autoguidance.guider import AutoGuider
+from reg_pack.nodes.host.autoguidance.second_model import SecondModel
+from reg_pack.nodes.host.autoguidance.weakening import SKIP_LAYERS, WeakenedModel
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.keys import GUIDANCE_KEY
-from reg_pack.nodes.host.sampling import ScheduledWeight
-from reg_pack.nodes.host.second_model import SecondModel
-from reg_pack.nodes.host.weakening import SKIP_LAYERS, WeakenedModel
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.reg_core.schedule import Linear
 from tiny_models import CONTEXT
 

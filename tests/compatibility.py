@@ -24,7 +24,7 @@ from torch import Tensor
 from torch._ops import OpOverload, OpOverloadPacket
 from torch.overrides import TorchFunctionMode
 
-from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.sampling import Guidance
 from reg_pack.reg_core.jacobian import ESTIMATORS
 from reg_pack.reg_core.rectification import FORMS
@@ -598,7 +598,7 @@ def _differentiated(subject: Subject, column: Column, guided: Outcome) -> Result
             require(told == form or column.either, f"{told} in place of {form}")
             if used != estimator and not column.either:
                 silent = f"{form}: {used} in place of {estimator} without a warning"
-                require(outcome.warned("finishes this run"), silent)
+                require(outcome.warned("for the rest of this run"), silent)
                 result = Result(REPLACED, _warning(outcome))
             require(len(outcome.pairs[place]) == len(references), "REG changes which predictions are asked for")
             right = differenced if used == DIFFERENCE else references
@@ -606,7 +606,7 @@ def _differentiated(subject: Subject, column: Column, guided: Outcome) -> Result
                 reference.judge(pair, told, used)
             whole[outcome.method] = outcome.pairs[place]
     if guided.estimator != "reverse":
-        require(guided.warned("finishes this run"), f"{guided.estimator} in place of reverse without a warning")
+        require(guided.warned("for the rest of this run"), f"{guided.estimator} in place of reverse without a warning")
         result = Result(REPLACED, _warning(guided))
     right = differenced if guided.estimator == DIFFERENCE else references
     for got, exactly, reference in zip(guided.pairs[place], whole[guided.method], right, strict=True):

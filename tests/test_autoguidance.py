@@ -23,12 +23,13 @@ from torch import Tensor
 
 from bootstrap.errors import BootstrapError
 from bootstrap.server import ComfyServer
-from reg_pack.nodes.host.autoguidance import AUTOGUIDANCE_KEY, AutoGuider
-from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.autoguidance.guider import AUTOGUIDANCE_KEY, AutoGuider
+from reg_pack.nodes.host.autoguidance.second_model import SecondModel
+from reg_pack.nodes.host.autoguidance.weakening import PERTURBED_ATTENTION, SKIP_LAYERS, WeakenedModel, read_layers
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.keys import STOPWATCH_KEY
-from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, ScheduledWeight
-from reg_pack.nodes.host.second_model import SecondModel
-from reg_pack.nodes.host.weakening import PERTURBED_ATTENTION, SKIP_LAYERS, WeakenedModel, read_layers
+from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.reg_core.schedule import Interval, Linear
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, _randomise, conditioning

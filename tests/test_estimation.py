@@ -23,13 +23,14 @@ from test_sampling import inference_mode as inference_mode
 from torch import Tensor, nn
 
 import nodes
-from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.derivative.memory import repeated_blocks
+from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.keys import STOPWATCH_KEY
-from reg_pack.nodes.host.memory import repeated_blocks
 from reg_pack.nodes.host.noise_level import noise_to_signal
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance
 from reg_pack.reg_core.rectification import FORMS
 from reg_pack.reg_core.refresh import ByNoise
+from reg_pack.reg_core.trace import COMPUTED
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -159,7 +160,7 @@ def test_short_memory_is_answered_by_checkpointing_for_the_rest_of_the_run(model
     passes = rectified_steps(model)
     assert counts == {3 * passes + (STEPS - passes) + 1}  # the one that failed
     summary, warnings = log()
-    assert [text for text in warnings if "memory is short" in text] == warnings
+    assert [text for text in warnings if "Not enough memory for the gradient" in text] == warnings
     assert len(warnings) == 1
     assert "row-sum, reverse" in summary
 
@@ -169,8 +170,8 @@ def test_no_memory_for_checkpointing_either_is_answered_by_finite_difference(mod
     watched = Watched(reg(model), out_of_memory(2))
     assert torch.equal(sample(watched.model), expected)
     _, warnings = log()
-    assert ["memory is short" in text for text in warnings] == [True, False]
-    assert ["'finite difference' finishes this run" in text for text in warnings] == [False, True]
+    assert ["Not enough memory for the gradient" in text for text in warnings] == [True, False]
+    assert ["Using 'finite difference' for the rest of this run" in text for text in warnings] == [False, True]
     passes = rectified_steps(model)
     # what both gradient passes and the negative prediction before them cost is lost
     assert watched.total == 3 * passes + 2 * (STEPS - passes) + 3
@@ -181,7 +182,7 @@ def test_no_memory_without_checkpointing_goes_straight_to_finite_difference(flow
     watched = Watched(reg(flow, checkpointing="off"), out_of_memory(1))
     assert torch.equal(sample(watched.model), expected)
     _, warnings = log()
-    assert len(warnings) == 1 and "'finite difference' finishes this run" in warnings[0]
+    assert len(warnings) == 1 and "Using 'finite difference' for the rest of this run" in warnings[0]
     assert watched.total == 2 + 3 * (STEPS - 1) + 2
 
 
@@ -198,7 +199,7 @@ def test_no_memory_late_in_a_run_keeps_what_was_sampled_until_then(flow: Model) 
     guided = reg(flow, estimator="auto", refresh="every step")
     watched, seen = estimations(Watched(guided, fault).model)
     image = sample(watched)
-    choice = seen[-1].choice
+    choice = seen[-1].selection.choice
     assert (choice["estimator"], choice["checkpointing"]) == ("finite difference", "on")
     # pure noise and two exact products, then two differenced ones; in between a latent is rounded to float32 once more,
     # which the difference amplifies by 1 / 3e-4
@@ -226,7 +227,7 @@ def test_little_free_memory_is_seen_beforehand(model: Model, monkeypatch: pytest
     image, counts = calls.of(lambda: sample(reg(model)))
     assert relative_error(image, expected) < 1e-5
     _, warnings = log()
-    assert len(warnings) == 1 and "memory is short for the gradient (activations exceed 0 MiB)" in warnings[0]
+    assert len(warnings) == 1 and "Not enough memory for the gradient (activations exceed 0 MiB)" in warnings[0]
     # the host predicts one side at a time, and the pass that stopped itself may have computed the first blocks
     passes = rectified_steps(model)
     assert counts <= {2 * STEPS + passes, 2 * STEPS + passes + 1}
@@ -274,7 +275,9 @@ def test_a_gradient_through_streamed_weights_that_is_wrong_is_not_believed(model
     assert torch.equal(sample(Watched(streaming(reg(model)), doubled).model), expected)
     _, warnings = log()
     assert len(warnings) == 1
-    assert "wrong by" in warnings[0] and "'finite difference' finishes this run" in warnings[0]
+    assert (
+        "Gradient check failed" in warnings[0] and "Using 'finite difference' for the rest of this run" in warnings[0]
+    )
 
 
 def lora(model: Model, seed: int) -> dict[str, Tensor]:
@@ -301,7 +304,10 @@ def test_prompts_with_different_loras_are_not_differentiated(model: Model, log: 
     assert torch.equal(sample(watched.model, positive=positive), expected)
     _, warnings = log()
     assert len(warnings) == 1
-    assert "swaps weights" in warnings[0] and "'finite difference' finishes this run" in warnings[0]
+    assert (
+        "change the weights in the middle" in warnings[0]
+        and "Using 'finite difference' for the rest of this run" in warnings[0]
+    )
     assert all(torch.equal(value, before[key]) for key, value in model.model.state_dict().items())
 
 
@@ -348,8 +354,8 @@ def test_auto_is_what_it_says_bit_for_bit(model: Model, log: Log, case: str, for
     image = sample(guided)
     summary, _ = log()
     choice = {"form": form, "estimator": estimator, "refresh": "by noise", "checkpointing": checkpointing}
-    assert seen[-1].choice == choice
-    assert f"({form}, {estimator}, taken " in summary
+    assert seen[-1].selection.choice == choice
+    assert f"({form}, {estimator}, computed " in summary
     assert f"; auto chose this because {reason}" in summary
     assert torch.equal(sample(Guidance(Method(1.0, **choice)).install(model)), image)
 
@@ -364,9 +370,9 @@ def test_every_n_steps_takes_one_product_in_n(model: Model, log: Log, steps: int
     watched = Watched(reg(model, estimator="finite difference", refresh=every))
     sample_steps(watched.model, 9)
     rectified = rectified_steps(model, 9)
-    taken = -(-rectified // steps)
-    assert watched.total == 2 * 9 + taken
-    assert f"taken {taken} times and carried {rectified - taken} times" in log()[0]
+    computed = -(-rectified // steps)
+    assert watched.total == 2 * 9 + computed
+    assert f"computed {computed} times and extrapolated {rectified - computed} times" in log()[0]
 
 
 def noises(model: Model, steps: int) -> list[float]:
@@ -386,20 +392,20 @@ def test_by_noise_takes_a_product_at_the_first_step_below_each_level(model: Mode
     extra = [rows - 2 for rows in watched.per_level]
     differenced = estimator == "finite difference"
     assert extra == [int(differenced and i in first_below) for i in range(steps)]
-    carried = rectified_steps(model, steps) - len(first_below)
-    assert f"taken {len(first_below)} times and carried {carried} times" in log()[0]
+    extrapolated = rectified_steps(model, steps) - len(first_below)
+    assert f"computed {len(first_below)} times and extrapolated {extrapolated} times" in log()[0]
 
 
-def products_taken(model: Model, steps: int, sampler: str) -> int:
+def products_computed(model: Model, steps: int, sampler: str) -> int:
     guided, seen = estimations(reg(model, refresh="by noise"))
     sample_steps(guided, steps, sampler)
-    return seen[-1].taken
+    return seen[-1].states[COMPUTED]
 
 
 @pytest.mark.parametrize("sampler", ["heun", "dpm_2", "dpmpp_2s_ancestral"])
 def test_samplers_of_second_order_take_no_more_products(model: Model, sampler: str) -> None:
-    euler = products_taken(model, 12, "euler")
-    assert 1 <= euler <= products_taken(model, 12, sampler) <= euler + 1
+    euler = products_computed(model, 12, "euler")
+    assert 1 <= euler <= products_computed(model, 12, sampler) <= euler + 1
 
 
 @pytest.mark.parametrize("refresh", ["every step", "every 2 steps", "by noise"])
@@ -444,8 +450,8 @@ def test_a_named_estimator_is_refreshed_at_every_step(flow: Model, estimator: st
 def test_by_noise_keeps_the_effect(model: Model) -> None:
     """Even of random networks, whose Jacobians have little of an ideal denoiser's: measured 71, 98 and 87 %."""
     whole, plain = sample_steps(reg(model), 12), sample_steps(model, 12)
-    carried = sample_steps(reg(model, refresh="by noise"), 12)
-    assert float(1 - (carried - whole).norm() / (plain - whole).norm()) > 0.65
+    extrapolated = sample_steps(reg(model, refresh="by noise"), 12)
+    assert float(1 - (extrapolated - whole).norm() / (plain - whole).norm()) > 0.65
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2])
@@ -492,7 +498,7 @@ def test_switched_off_it_leaves_no_wrapper(flow: Model) -> None:
     assert torch.equal(sample(reg(on, strength=0.0)), sample(flow))
 
 
-def test_two_runs_with_carried_products_are_bitwise_equal(model: Model) -> None:
+def test_two_runs_with_extrapolated_products_are_bitwise_equal(model: Model) -> None:
     """Nothing is remembered from one run to the next, also on the same clone."""
     guided = auto(model)
     first = sample(guided)

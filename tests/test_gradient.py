@@ -18,11 +18,13 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from reg_pack.nodes.host.composition import Apart
-from reg_pack.nodes.host.estimation import Estimation, Method
+from reg_pack.nodes.host.derivative.attention import DifferentiableAttention
+from reg_pack.nodes.host.derivative.composition import Separate
+from reg_pack.nodes.host.derivative.estimation import Estimation
+from reg_pack.nodes.host.derivative.kernels import DecomposedKernels
+from reg_pack.nodes.host.derivative.memory import repeated_blocks
+from reg_pack.nodes.host.derivative.selection import Method, ModelQuirks
 from reg_pack.nodes.host.evaluation import Evaluation
-from reg_pack.nodes.host.gradient import DecomposedKernels, DifferentiableAttention
-from reg_pack.nodes.host.memory import repeated_blocks
 from reg_pack.reg_core.autograd import KEEP_ALL
 from reg_pack.reg_core.jacobian import Reverse
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, Family, double_precision
@@ -81,10 +83,10 @@ def requested(patcher: Any, family: Family, dtype: torch.dtype) -> Case:
     return Case(patcher, Evaluation(executor, patcher.model, sides, x, sigma, patcher.model_options))
 
 
-class DoubleEstimation(Estimation):
+class DoublePrecision(ModelQuirks):
     """What backward computes a second time is in double precision, too."""
 
-    def kernels(self) -> AbstractContextManager[Any]:
+    def context(self) -> AbstractContextManager[Any]:
         return double()
 
 
@@ -92,11 +94,11 @@ def estimate(
     case: Case, estimator: str, warnings: Warnings, form: str = "row-sum", checkpointing: str = "off"
 ) -> tuple[Tensor, Tensor]:
     """D_c and the product, by the pack's own way through the host."""
-    kind = DoubleEstimation if case.evaluation.x.dtype == torch.float64 else Estimation
+    quirks = DoublePrecision() if case.evaluation.x.dtype == torch.float64 else ModelQuirks()
     method = Method(1.0, form, estimator, "every step", checkpointing)
-    _, pair = kind(method, warnings.append).pair(case.evaluation)
-    assert pair.product is not None
-    return pair.conditional, pair.product
+    outcome = Estimation(method, warnings.append, quirks).outcome(case.evaluation)
+    assert outcome.product is not None
+    return outcome.conditional, outcome.product
 
 
 def central_difference(function: Callable[[Tensor], Tensor], x: Tensor, along: Tensor) -> Tensor:
@@ -230,7 +232,7 @@ def test_a_reused_weight_buffer_is_fatal_without_fetching_again() -> None:
         model = case("SD3")
         _, expected = estimate(model, "reverse", [])
         stream_weights(model)
-        alone = Apart(model.evaluation, DifferentiableAttention("reverse"), nullcontext)
+        alone = Separate(model.evaluation, DifferentiableAttention(), nullcontext)
         x = model.evaluation.x
         _, kept = Reverse(KEEP_ALL)(alone.conditional, x, torch.ones_like(x), model.evaluation.alpha)
         assert relative_error(kept, expected) > 0.1
@@ -322,7 +324,7 @@ def test_quantised_activations_are_seen_through_or_told(estimator: str) -> None:
     # the host can differentiate its quantised layers in reverse only, and has learned it after the floor
     has_gradient = estimator == "reverse" and hasattr(comfy.ops, "QuantLinearFunc")
     assert bool(warnings) == (estimator != "finite difference" and not has_gradient)
-    assert all("finishes this run" in warning for warning in warnings)
+    assert all("for the rest of this run" in warning for warning in warnings)
 
 
 def test_quantised_weights_alone_do_not_coarsen_a_difference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -17,16 +18,19 @@ from comfy_extras import nodes_context_windows
 from torch import Tensor
 
 import nodes
-from reg_pack.nodes.host.estimation import Method
+from reg_pack.nodes.host.derivative.estimation import Outcome
+from reg_pack.nodes.host.derivative.selection import Method
+from reg_pack.nodes.host.keys import RUNS_KEY
 from reg_pack.nodes.host.notice import write_down
 from reg_pack.nodes.host.preview import preview
-from reg_pack.nodes.host.prompt import class_type, downstream, upstream
-from reg_pack.nodes.host.record import RUNS, GuidanceRecord, keep
-from reg_pack.nodes.host.sampling import TRACES, Guidance, ScheduledWeight, guider, ksample, traces
+from reg_pack.nodes.host.prompt import display_node, upstream
+from reg_pack.nodes.host.record import GuidanceRecord
+from reg_pack.nodes.host.runs import RUNS, RunLog
+from reg_pack.nodes.host.sampling import Guidance, guider, ksample
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.inspector.inspection import Inspector, looks
-from reg_pack.reg_core.packing import unpacked
 from reg_pack.reg_core.schedule import Interval, Linear
-from reg_pack.reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, TAKEN, UNGUIDED, UNUSABLE, Step, Trace
+from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, PURE_NOISE, UNGUIDED, UNUSABLE, Step, Trace
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -54,7 +58,7 @@ def sample(model: Model, cfg: float = CFG, sampler: str = "euler", batch: int = 
 
 def traced(model: Model, **options: Any) -> Trace:
     sample(model, **options)
-    return traces(model)[None]
+    return RUNS.of(model)[None]
 
 
 def independent(model: Model) -> list[dict[str, float]]:
@@ -115,11 +119,11 @@ def test_weight_is_the_one_that_cfg_used() -> None:
 def test_states_say_what_was_done_at_each_step() -> None:
     flow = FAMILIES["SD3 flow"]()
     states = [step.state for step in traced(reg(flow, start=0.3, end=0.7, refresh="every 2 steps")).steps]
-    assert states == [OUTSIDE, OUTSIDE, TAKEN, CARRIED, TAKEN, OUTSIDE]
+    assert states == [OUTSIDE, OUTSIDE, COMPUTED, EXTRAPOLATED, COMPUTED, OUTSIDE]
     assert traced(reg(flow)).steps[0].state == PURE_NOISE
     guided = reg(ScheduledWeight(Interval(CFG, 0.3, 0.7)).install(flow))
     steps = traced(guided).steps
-    assert [step.state for step in steps] == [UNGUIDED, UNGUIDED, TAKEN, TAKEN, TAKEN, UNGUIDED]
+    assert [step.state for step in steps] == [UNGUIDED, UNGUIDED, COMPUTED, COMPUTED, COMPUTED, UNGUIDED]
     assert [step.weight for step in steps] == [1.0, 1.0, CFG, CFG, CFG, 1.0]
 
 
@@ -152,7 +156,7 @@ def test_pictures_are_of_steps_spread_over_the_run() -> None:
     model, latent = reg(video.build(torch.float32), refresh="every 3 steps"), {"samples": torch.zeros(1, *video.latent)}
     conds = video.conditioning(1), video.conditioning(2)
     nodes.common_ksampler(model, 7, 12, CFG, "euler", "simple", *conds, latent)
-    trace = traces(model)[None]
+    trace = RUNS.of(model)[None]
     places = [round(picture.percent * 12) for picture in trace.pictures]
     assert places == [round(11 * (index + 1) / 6) for index in range(6)]
     channels, _, height, width = video.latent
@@ -183,11 +187,11 @@ def test_every_latent_format_of_the_host_has_a_preview() -> None:
 def test_guider_and_sampler_nodes_hand_their_trace_on() -> None:
     flow, conds = FAMILIES["SD3 flow"](), (conditioning(1), conditioning(2))
     guided = reg(flow)
-    assert traces(guider(guided, *conds, CFG)) is traces(guided)
+    assert RUNS.of(guider(guided, *conds, CFG)) == RUNS.of(guided)
     sampled = ksample(guided, (7, STEPS, CFG, "euler", "simple"), *conds, empty_latent(flow), denoise=1.0)
-    assert unpacked(sampled[TRACES])[None].steps == traces(guided)[None].steps != []
-    assert traces(flow) == {}
-    assert traces(reg(flow, strength=0.0)) == {}
+    assert RUNS.of(sampled)[None].steps == RUNS.of(guided)[None].steps != []
+    assert RUNS.of(flow) == {}
+    assert RUNS.of(reg(flow, strength=0.0)) == {}
 
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
@@ -208,7 +212,7 @@ def test_cancel_ends_the_run_before_the_next_evaluation(estimator: str, at: int)
     with pytest.raises(comfy.model_management.InterruptProcessingException):
         sample(guided)
     assert evaluations == at
-    assert traces(guided) == {}
+    assert RUNS.of(guided) == {}
     assert comfy.model_management.in_training is False
 
 
@@ -216,16 +220,23 @@ class Inputs(NamedTuple):
     """What a record asks of an evaluation."""
 
     sampled_sigmas: list[float]
+    sigma: Tensor
+    model: Model
 
 
-def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> GuidanceRecord:
-    """The record of a run of plain steps, as the wrappers write it."""
-    record = GuidanceRecord("reg", inspectors)
-    latent_format, prediction = comfy.latent_formats.SD3(), torch.randn(3, 1, 16, 8, 8)
+def add(record: GuidanceRecord, sigmas: list[float], sigma: float, predictions: Tensor) -> None:
+    """One evaluation with a computed product, as the wrappers write it."""
+    evaluation: Any = Inputs(sigmas, torch.tensor([sigma]), FAMILIES["SD3 flow"]().model)
+    record.expect(evaluation)
+    record.add(Outcome(COMPUTED, *predictions, predictions[0]), evaluation)
+
+
+def recorded(steps: int, sampler: str | None = "sampler") -> GuidanceRecord:
+    """The record of a run of plain steps."""
+    record, prediction = GuidanceRecord("reg", sampler), torch.randn(3, 1, 16, 8, 8)
     sigmas = [1 - index / steps for index in range(steps)]
     for sigma in sigmas:
-        record.expect(Inputs(sigmas), sigma)
-        record.rectified(TAKEN, 1 - sigma, sigma, latent_format, *prediction)
+        add(record, sigmas, sigma, prediction)
         record.weigh({"cond_scale": CFG, "conds_out": list(prediction[:2])})
     record._send()  # as its report does
     return record
@@ -246,16 +257,15 @@ def test_work_of_a_record_grows_with_the_steps_alone(monkeypatch: pytest.MonkeyP
         assert len(recorded(steps).trace.steps) == steps
         assert built == steps
     built = 0
-    recorded(40, inspectors=())
+    recorded(40, sampler=None)
     assert built == 0
 
 
 def test_step_with_a_broken_window_is_broken() -> None:
-    record, latent_format = GuidanceRecord(None), comfy.latent_formats.SD3()
+    record = GuidanceRecord(None)
     good, bad = torch.randn(3, 1, 16, 8, 8), torch.full((3, 1, 16, 8, 8), torch.nan)
     for predictions in (good, bad, good):
-        record.expect(Inputs([1.0, 0.5]), 1.0)
-        record.rectified(TAKEN, 0.0, 1.0, latent_format, *predictions)
+        add(record, [1.0, 0.5], 1.0, predictions)
     record.weigh({"cond_scale": CFG, "conds_out": list(bad[:2])})
     assert [step.row() for step in record.trace.steps] == [
         {**Step(0.0, 1.0, UNUSABLE, CFG).row(), "seconds": record.trace.steps[0].seconds, "effective": CFG}
@@ -263,14 +273,23 @@ def test_step_with_a_broken_window_is_broken() -> None:
     assert record.trace.broken == [0.0]
 
 
-def test_traces_of_the_last_samplers_are_kept() -> None:
-    found: dict[str | None, Trace] = {}
-    for index in range(3 * RUNS):
-        keep(found, str(index), Trace(total=index))
-        keep(found, "often", Trace(total=index))
-    assert len(found) == RUNS
-    assert list(found) == [str(index) for index in range(2 * RUNS + 1, 3 * RUNS)] + ["often"]
-    assert found["often"].total == 3 * RUNS - 1
+def test_traces_of_the_last_runs_are_kept() -> None:
+    log = RunLog(most=5)
+    for index in range(12):
+        log.keep("a", str(index), Trace(total=index))
+        log.keep("b", "often", Trace(total=index))
+    assert list(log.of({RUNS_KEY: "a"})) == [str(index) for index in range(8, 12)]
+    assert log.of({RUNS_KEY: "b"})["often"].total == 11
+    assert log.of({RUNS_KEY: "c"}, {RUNS_KEY: None}, {RUNS_KEY: ["a"]}, {}, None) == {}
+
+
+def test_key_in_a_latent_is_plain_data() -> None:
+    flow, conds = FAMILIES["SD3 flow"](), (conditioning(1), conditioning(2))
+    sampled = ksample(reg(flow), (7, STEPS, CFG, "euler", "simple"), *conds, empty_latent(flow), denoise=1.0)
+    file = io.BytesIO()
+    torch.save(sampled, file)
+    file.seek(0)
+    assert RUNS.of(torch.load(file, weights_only=True)) == RUNS.of(sampled) != {}
 
 
 def test_record_that_fails_costs_no_image() -> None:
@@ -279,15 +298,15 @@ def test_record_that_fails_costs_no_image() -> None:
     expected = sample(model)
     run = Guidance._run
 
-    def failing(guidance: Guidance, inspectors: Any = ()) -> Any:
-        result = run(guidance, inspectors)
+    def failing(guidance: Guidance, sampler: Any = None) -> Any:
+        result = run(guidance, sampler)
         result.record.trace.pictures = None  # pyright: ignore[reportAttributeAccessIssue]
         return result
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Guidance, "_run", failing)
         assert torch.equal(sample(model), expected)
-    trace = traces(model)[None]
+    trace = RUNS.of(model)[None]
     assert len(trace.steps) == STEPS
     assert any("the record of what REG does failed (AttributeError" in part for part in trace.how.split(". "))
 
@@ -317,11 +336,11 @@ def test_interrupt_passes_where_other_faults_are_caught() -> None:
 
 
 @pytest.mark.parametrize("data", [None, "text", {"k": Trace()}, [{"sampler": "k"}]], ids=str)
-def test_malformed_traces_in_a_latent_are_no_trace(data: Any) -> None:
-    samples = {"samples": torch.zeros(1, 16, 8, 8), TRACES: data}
+def test_malformed_key_in_a_latent_finds_no_run(data: Any) -> None:
+    samples = {"samples": torch.zeros(1, 16, 8, 8), RUNS_KEY: data}
     result = Inspector.PREPARE_CLASS_CLONE(None).execute(samples, 2).args
     assert result[0] is samples
-    assert "no trace of REG was found. Connect" in result[2]
+    assert "no run with REG was found. Connect" in result[2]
 
 
 GAPS: dict[str, Any] = {
@@ -339,9 +358,8 @@ GAPS: dict[str, Any] = {
 def test_prompt_is_searched_past_its_gaps() -> None:
     reset_progress_state("gaps", DynamicPrompt(GAPS))
     try:
-        assert downstream("k", "REG_Inspector", "samples") == ["inspect"]
         assert list(upstream("inspect")) == ["k", "reg", "gone"]
-        assert [class_type(name) for name in ("k", "gone", "odd", "text")] == ["KSampler", "", "", ""]
+        assert [display_node(name) for name in ("k", "gone")] == ["k", "gone"]
         write_down({"form": "row-sum"}, "reg")
         assert GAPS["reg"]["_meta"] == {"rectified guidance": {"form": "row-sum"}}
         write_down({"form": "row-sum"}, "text")  # nothing to write it on

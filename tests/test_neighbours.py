@@ -18,12 +18,13 @@ from test_sampling import CFG, SEED, STEPS, custom, reg, relative_error, sample
 from test_sampling import inference_mode as inference_mode
 from torch import Tensor
 
-from reg_pack.nodes.host.autoguidance import AutoGuider
+from reg_pack.nodes.effect import without_effect
+from reg_pack.nodes.host.autoguidance.guider import AutoGuider
+from reg_pack.nodes.host.autoguidance.weakening import PERTURBED_ATTENTION, WeakenedModel
 from reg_pack.nodes.host.keys import GUIDANCE_KEY
-from reg_pack.nodes.host.sampling import traces
-from reg_pack.nodes.host.weakening import PERTURBED_ATTENTION, WeakenedModel
+from reg_pack.nodes.host.runs import RUNS
 from reg_pack.reg_core.rectification import FORMS
-from reg_pack.reg_core.trace import SEPARATE
+from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, SEPARATE
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -132,7 +133,7 @@ def test_coupled_predictions_are_differentiated_as_the_host_composes_them(
     assert len(probe.errors) == STEPS
     # of a random direction in 256 dimensions; the central difference itself is off by some 1e-3 in float32
     assert max(probe.errors) < 2e-3
-    assert [text for text in log.warnings if "inside the batch" in text] == log.warnings
+    assert [text for text in log.warnings if "act on each other" in text] == log.warnings
     assert len(log.warnings) == 1
 
 
@@ -147,7 +148,7 @@ def test_coupled_predictions_are_differenced_with_one_composition(
     effect = (exact - sample(coupled)).norm()
     difference = sample(reg(coupled, form=form, estimator="finite difference"))
     assert (difference - exact).norm() < 0.1 * effect
-    assert not [text for text in log.warnings if "inside the batch" not in text]
+    assert not [text for text in log.warnings if "act on each other" not in text]
 
 
 def test_weights_that_are_swapped_within_a_coupled_batch_are_not_differentiated(unet: Model, log: Log) -> None:
@@ -159,7 +160,7 @@ def test_weights_that_are_swapped_within_a_coupled_batch_are_not_differentiated(
     image = sample(reg(coupled), positive=positive, negative=negative)
     expected = sample(reg(coupled, estimator="finite difference"), positive=positive, negative=negative)
     assert relative_error(image, expected) < 1e-3
-    assert [text for text in log.warnings if "swaps weights" in text]
+    assert [text for text in log.warnings if "change the weights in the middle" in text]
 
 
 def test_a_little_strength_changes_a_coupled_image_a_little(unet: Model) -> None:
@@ -200,7 +201,7 @@ def test_token_merging_draws_the_same_tokens_for_all_parts_of_a_step(unet: Model
     probe.model.wrappers[kind_of_batches]["draws"] = [same_draws]
     sample(probe.model)
     torch.set_rng_state(state)
-    assert not [text for text in log.warnings if "inside the batch" in text]
+    assert not [text for text in log.warnings if "act on each other" in text]
     assert len({tuple(random.tolist()) for random in kept}) == 1
 
 
@@ -271,7 +272,7 @@ def test_an_option_that_cannot_be_compared_takes_every_product_anew(unet: Model)
         lambda args: runs.append(args["model_options"][GUIDANCE_KEY].estimation) or args["denoised"]
     )
     sample(guided)
-    assert (runs[-1].taken, runs[-1].carried) == (2 * STEPS, 0)
+    assert (runs[-1].states[COMPUTED], runs[-1].states[EXTRAPOLATED]) == (2 * STEPS, 0)
 
 
 def test_an_option_that_follows_the_noise_does_not_cost_products(unet: Model) -> None:
@@ -284,7 +285,7 @@ def test_an_option_that_follows_the_noise_does_not_cost_products(unet: Model) ->
     guided.wrappers[kind_of_batches] = {"neighbour": [count], **guided.wrappers[kind_of_batches]}
     taken: list[int] = []
     guided.set_model_sampler_post_cfg_function(
-        lambda args: taken.append(args["model_options"][GUIDANCE_KEY].estimation.taken) or args["denoised"]
+        lambda args: taken.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
     )
     assert relative_error(sample(guided), sample(reg(unet, refresh="every 4 steps"))) < 1e-5
     assert taken == [1, 1, 1, 1, 2]
@@ -302,7 +303,9 @@ def test_prompts_that_take_turns_do_not_share_products(unet: Model) -> None:
     guided = reg(unet, refresh="every 4 steps")
     guided.set_model_sampler_post_cfg_function(
         lambda args: (
-            watched.append((float(args["sigma"].max()), args["model_options"][GUIDANCE_KEY].estimation.taken))
+            watched.append(
+                (float(args["sigma"].max()), args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED])
+            )
             or args["denoised"]
         )
     )
@@ -321,10 +324,10 @@ INSTALLING = [neighbours.install_at_every_evaluation, neighbours.install_around_
 def test_an_override_that_is_installed_again_does_not_take_the_gradient(
     model: Model, log: Log, install: Callable[[Model], Model], estimator: str
 ) -> None:
-    """Where a product is taken, D_c and D_u come from PyTorch's attention: as if the other node were not there."""
+    """Where a product is computed, D_c and D_u come from PyTorch's attention: as if the other node were not there."""
     image, expected = sample(reg(install(model), estimator=estimator)), sample(reg(model, estimator=estimator))
     assert relative_error(image, expected) < 1e-3  # the first step of a flow is pure noise and takes no product
-    assert not [text for text in log.warnings if "finishes this run" in text]
+    assert not [text for text in log.warnings if "for the rest of this run" in text]
 
 
 def test_a_part_of_the_network_that_runs_without_a_gradient_is_noticed(unet: Model, log: Log) -> None:
@@ -365,7 +368,7 @@ def test_a_gradient_that_a_neighbour_cuts_off_is_not_believed(unet: Model, log: 
     cut = neighbours.forget_the_gradient(unet)
     image = sample(reg(cut, estimator=estimator))
     assert relative_error(image, sample(reg(cut, estimator="finite difference"))) < 1e-3
-    assert len(log.warnings) == 1 and "'finite difference' finishes this run" in log.warnings[0]
+    assert len(log.warnings) == 1 and "Using 'finite difference' for the rest of this run" in log.warnings[0]
 
 
 @pytest.mark.parametrize("rectified", [True, False])
@@ -417,7 +420,7 @@ def test_the_compiler_of_newer_hosts_is_off_while_a_gradient_is_recorded(
     assert (switches.disable_comfy_compiler, switches.disable_cuda_graphs) == (False, False)
 
 
-def test_a_network_that_keeps_tensors_between_evaluations_is_told_not_to_while_a_product_is_taken() -> None:
+def test_a_network_that_keeps_tensors_between_evaluations_is_told_not_to_while_a_product_is_computed() -> None:
     """Qwen-Image 2.1 keeps keys and values of its prefix, and a graph with them, unless its option says off."""
     unet = FAMILIES["UNet eps"]()
     unet.model.diffusion_model.prefix_cache_enabled = True  # as that network has it
@@ -448,7 +451,7 @@ def test_no_memory_for_the_extra_evaluation_gives_cfg_at_that_step(unet: Model, 
 
     image = sample(Watched(reg(unet, estimator="finite difference"), fault).model)
     assert torch.isfinite(image).all()
-    assert len(log.warnings) == 1 and "not enough memory for one more evaluation" in log.warnings[0]
+    assert len(log.warnings) == 1 and "Not enough memory for one more evaluation" in log.warnings[0]
     assert f"in {STEPS - 1} of {STEPS} evaluations" in log.lines[-2]
     assert relative_error(image, sample(reg(unet, estimator="finite difference"))) > 1e-3
 
@@ -468,12 +471,14 @@ def test_an_implausible_product_is_never_applied(unet: Model, log: Log) -> None:
     assert torch.isfinite(image).all()
 
 
-def test_a_carried_product_that_is_not_finite_gives_cfg(unet: Model, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extrapolated_product_that_is_not_finite_gives_cfg(
+    unet: Model, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from reg_pack.reg_core import refresh as refreshing
 
-    whole = refreshing.Refresh.carried
+    whole = refreshing.Refresh.extrapolated
     monkeypatch.setattr(
-        refreshing.Refresh, "carried", lambda self, noise, gap: whole(self, noise, gap) / torch.zeros(())
+        refreshing.Refresh, "extrapolated", lambda self, noise, gap: whole(self, noise, gap) / torch.zeros(())
     )
     image = sample(reg(unet, refresh="every 2 steps"))
     assert torch.isfinite(image).all()
@@ -492,14 +497,16 @@ def test_a_refused_first_product_is_taken_again_at_the_next_step(unet: Model) ->
     watched = Watched(auto(unet), fault)
     runs: list[Any] = []
     watched.model.set_model_sampler_post_cfg_function(
-        lambda args: runs.append(args["model_options"][GUIDANCE_KEY].estimation.taken) or args["denoised"]
+        lambda args: runs.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
     )
     sample_steps(watched.model, 12)
     first = next(index for index, taken in enumerate(runs) if taken)
     expected: list[int] = []
     plain = auto(unet)
     plain.set_model_sampler_post_cfg_function(
-        lambda args: expected.append(args["model_options"][GUIDANCE_KEY].estimation.taken) or args["denoised"]
+        lambda args: (
+            expected.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
+        )
     )
     sample_steps(plain, 12)
     assert first == next(index for index, taken in enumerate(expected) if taken) + 1
@@ -519,7 +526,7 @@ def test_flux_with_normalized_attention_guidance_keeps_its_image(log: Log) -> No
     exact, plain = run(reg(flux)), run(flux)
     difference = run(reg(flux, estimator="finite difference", form="directional"))
     assert relative_error(difference, plain) < 2 * relative_error(exact, plain) + 0.5
-    assert not [text for text in log.warnings if "inside the batch" not in text]
+    assert not [text for text in log.warnings if "act on each other" not in text]
 
 
 def simple_layer_skip(model: Model, end: float = 1.0) -> Model:
@@ -531,9 +538,9 @@ def test_predictions_that_are_asked_for_one_at_a_time_are_named(log: Log, ask: C
     """Not the cfg, which is 3, is the reason."""
     guided = ask(reg(FAMILIES["SD3 flow"]()))
     assert torch.equal(sample(guided), sample(ask(FAMILIES["SD3 flow"]())))
-    trace = traces(guided)[None]
+    trace = RUNS.of(guided)[None]
     assert [step.state for step in trace.steps] == [SEPARATE] * STEPS
-    assert log.lines == [f"REG: {trace.without_effect()}"] and "one at a time" in log.lines[0]
+    assert log.lines == [f"REG: {without_effect(trace)}"] and "one at a time" in log.lines[0]
     assert "Remove that node" in log.lines[0]
 
 
@@ -541,7 +548,7 @@ def test_steps_at_which_predictions_are_asked_for_one_at_a_time_are_told_beside_
     flow = FAMILIES["SD3 flow"]()
     guided = simple_layer_skip(reg(flow), 0.4)
     sample(guided)
-    trace = traces(guided)[None]
+    trace = RUNS.of(guided)[None]
     separate = sum(float(flow.model.model_sampling.percent_to_sigma(0.4)) <= step.sigma for step in trace.steps)
     assert 0 < separate < STEPS
     assert [step.state == SEPARATE for step in trace.steps] == [True] * separate + [False] * (STEPS - separate)
@@ -578,7 +585,7 @@ def test_what_the_sampler_receives_is_told_where_another_node_changes_it(unet: M
     # the negative is multiplied: H - G = (1 - factor) D_u'
     moved = sum(float(((1 - factor) * negative).norm()) for _, negative in seen)
     size = sum(float((positive - negative).norm()) for positive, negative in seen)
-    assert traces(guided)[None].altered == pytest.approx(moved / size, rel=1e-4)
+    assert RUNS.of(guided)[None].altered == pytest.approx(moved / size, rel=1e-4)
     assert any(f"differs from REG's by {moved / size:.0%}" in line for line in log.lines)
 
 
@@ -592,7 +599,7 @@ def test_a_node_that_only_looks_changes_no_message(unet: Model, log: Log) -> Non
 def test_predictions_that_are_put_back_leave_no_effect_and_are_named(unet: Model, log: Log) -> None:
     guided = neighbours.put_back(reg(unet))
     assert relative_error(sample(guided), sample(unet)) < 1e-5
-    assert traces(guided)[None].undone
+    assert RUNS.of(guided)[None].undone
     assert len(log.lines) == 1 and "replaces the negative prediction" in log.lines[0]
 
 

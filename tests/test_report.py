@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 
 from reg_pack.nodes.inspector.plot import PAPER, Paper, Plot, ticks
 from reg_pack.nodes.inspector.report import HEAT, Look, heat, report
-from reg_pack.reg_core.trace import CARRIED, OUTSIDE, TAKEN, Step, Trace
+from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, Step, Trace
 
 pytestmark = pytest.mark.host
 
@@ -27,7 +27,7 @@ def trace(steps: int = 12, sentence_of: float = 0.5) -> Trace:
         Step(
             percent=index / steps,
             sigma=1 - index / steps,
-            state=OUTSIDE if index >= steps - 2 else (TAKEN if index % 2 else CARRIED),
+            state=OUTSIDE if index >= steps - 2 else (COMPUTED if index % 2 else EXTRAPOLATED),
             weight=7.5,
             mean=None if index >= steps - 2 else 0.1 * index,
             low=None if index >= steps - 2 else 0.05 * index,

@@ -21,8 +21,9 @@ from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_adva
 from torch import Tensor
 
 import nodes
-from reg_pack.nodes.host.estimation import Method
-from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, ScheduledWeight, guider, ksample
+from reg_pack.nodes.host.derivative.selection import Method
+from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, guider, ksample
+from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.reg_core.schedule import SNR, Interval, Linear
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -466,7 +467,7 @@ def test_a_guider_that_cannot_be_reached_is_named(flow: Model, caplog: pytest.Lo
     dual.set_cfg(CFG, 2.0)
     with caplog.at_level(logging.INFO, "REG"):
         custom(dual, flow)
-    assert "in a way of its own" in caplog.text
+    assert "computes its predictions itself" in caplog.text
     assert "Guider_DualCFG may not read" in caplog.text
 
 
@@ -489,7 +490,7 @@ def test_model_without_a_gradient_is_differenced_instead(
     with caplog.at_level(logging.INFO, "REG"):
         # one of the two predictions comes from the batch once: float32 rounding, which a difference amplifies
         assert relative_error(sample(guided), expected) < 1e-3
-    assert "'finite difference' finishes this run" in caplog.text
+    assert "Using 'finite difference' for the rest of this run" in caplog.text
     assert comfy.model_management.in_training is False
 
 

@@ -12,7 +12,7 @@ from comfy_api.latest import io
 from ...reg_core import ESTIMATORS, FORMS
 from ...reg_core.number import number, whole_number
 from ...reg_core.table import shown
-from ..host.estimation import AUTO
+from ..host.derivative.selection import AUTO
 from ..inputs import rectification_inputs, sampler_inputs
 from ..schedules import ScheduleConstant, ScheduleCosine, ScheduleInterval, ScheduleLinear, ScheduleSNR
 

@@ -12,7 +12,7 @@ from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
 from ...reg_core.autograd import RandomState
-from .gradient import MEMORIES, DifferentiableAttention
+from .derivative.attention import PREFIX_CACHES, DifferentiableAttention
 from .noise_level import noise_to_signal, signal_scale
 
 # Wrappers that answer a repeated noise level from a cache: a shifted input would get the output of the unshifted one.
@@ -125,7 +125,7 @@ class Evaluation:
         }
         if attention is not None:
             attention.install(transformer_options)
-            for key, (reader, off) in MEMORIES.items():
+            for key, (reader, off) in PREFIX_CACHES.items():
                 if hasattr(self.model.diffusion_model, reader):
                     transformer_options[key] = off
         options = {**self.model_options, "transformer_options": transformer_options}

@@ -12,7 +12,8 @@ from typing import Any
 
 from comfy.model_management import InterruptProcessingException
 
-from .prompt import running_prompt
+from ..messages import message
+from .prompt import display_node, running_prompt
 
 logger = logging.getLogger("REG")
 log_warning = partial(logger.warning, "REG: %s")
@@ -28,10 +29,7 @@ def harmless(what: str, warn: Callable[[str], None]) -> Iterator[None]:
     except Exception as error:
         logger.debug("REG: %s", what, exc_info=True)
         reason = str(error).strip().splitlines() or [""]
-        warn(
-            f"{what} failed ({type(error).__name__}: {reason[0]}); the image does not depend on it. "
-            "Start ComfyUI with --verbose DEBUG to see where."
-        )
+        warn(message("diagnostics-failed", what=what, error=f"{type(error).__name__}: {reason[0]}"))
 
 
 def jsonable(value: Any) -> Any:
@@ -68,10 +66,9 @@ def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
     """
     logger.log(level, "REG: %s", text)
     with harmless("the text on the node", log_warning):
-        server, running = _server_with_page(), running_prompt()
+        server = _server_with_page()
         if server is not None and node_id is not None:
-            shown = running.get_display_node_id(node_id) if running is not None else node_id
-            server.send_progress_text(text, shown, server.client_id)
+            server.send_progress_text(text, display_node(node_id), server.client_id)
 
 
 def send(event: str, data: dict[str, Any]) -> bool:

@@ -24,6 +24,12 @@ def running_prompt() -> Any:
     return None if progress is None else progress.get_progress_state().dynprompt
 
 
+def display_node(node_id: str) -> str:
+    """The node of the page that a node belongs to: itself, or the one that it was expanded from."""
+    running = running_prompt()
+    return node_id if running is None else running.get_display_node_id(node_id)
+
+
 def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
     """The nodes that feed a node of the running prompt, or one of its inputs, nearest first."""
     waiting, seen = deque([node_id]), {node_id}
@@ -36,18 +42,6 @@ def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
                 seen.add(value[0])
                 waiting.append(value[0])
                 yield value[0]
-
-
-def class_type(node_id: str) -> str:
-    """Class of a node of the running prompt; empty if it is not there."""
-    return _part(node_id, "class_type", str, "")
-
-
-def downstream(node_id: str, kind: str, input_id: str) -> list[str]:
-    """The nodes of class ``kind`` in the running prompt that ``node_id`` feeds through their input ``input_id``."""
-    prompt = running_prompt()
-    names = [] if prompt is None else sorted(prompt.all_node_ids())
-    return [name for name in names if class_type(name) == kind and node_id in upstream(name, input_id)]
 
 
 def _part(node_id: str, name: str, kind: type, default: Any) -> Any:

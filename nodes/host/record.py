@@ -13,31 +13,26 @@ from typing import Any
 from torch import Tensor
 
 from ...reg_core.factor import places, shown
-from ...reg_core.trace import RECTIFIED, REMEDY, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
-from .estimation import AUTO, Estimation
+from ...reg_core.trace import RECTIFIED, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
+from ..effect import others, summary
+from ..messages import message
+from .contract import STEP_EVENT
+from .derivative.estimation import Estimation, Outcome
+from .derivative.selection import AUTO
 from .evaluation import Evaluation
-from .measurement import mean, measured, merged
+from .measurement import measured, merged
+from .noise_level import sampling_percent
 from .notice import harmless, send, tell
 from .preview import preview
+from .prompt import display_node
 from .reception import Reception
 
 PICTURES = 6
 """Steps of a run that are kept to look at."""
-RUNS = 16
-"""Runs of one REG that are kept, the last of as many samplers."""
-
 PAUSE = 0.1
 """Seconds between two events of a run, each with all steps since: the page draws no faster, and sending takes time."""
 
 PreCFG = Callable[[dict[str, Any]], list[Tensor]]
-
-
-def keep(traces: dict[str | None, Trace], sampler: str | None, trace: Trace) -> None:
-    """Put the trace of a sampler's run in place of its former one, and let the oldest of too many go."""
-    traces.pop(sampler, None)
-    traces[sampler] = trace
-    while len(traces) > RUNS:
-        del traces[next(iter(traces))]
 
 
 def _chosen(sigmas: Sequence[float]) -> set[float]:
@@ -48,10 +43,10 @@ def _chosen(sigmas: Sequence[float]) -> set[float]:
 
 @dataclass
 class GuidanceRecord:
-    """The trace of one run as it grows, and what the artist was told. ``inspectors`` are told of every step."""
+    """The trace of one run as it grows, and what the artist was told. The page hears of every step of ``sampler``."""
 
     node_id: str | None
-    inspectors: Sequence[str] = ()
+    sampler: str | None = None
     trace: Trace = field(default_factory=Trace)
     warnings: list[str] = field(default_factory=list)
     _parts: list[Step] = field(default_factory=list)
@@ -77,8 +72,9 @@ class GuidanceRecord:
         self._reception = Reception()
         return [self.hand_on, *functions, self.weigh]
 
-    def expect(self, evaluation: Evaluation, sigma: float) -> None:
+    def expect(self, evaluation: Evaluation) -> None:
         """Note when a step begins, and at the first of them how many the sampler announces."""
+        sigma = float(evaluation.sigma.max())
         if self._looked_at is None:
             self._looked_at = set()
             with self._harmless:
@@ -90,36 +86,29 @@ class GuidanceRecord:
         if not self._parts:
             self._began = time.perf_counter()
 
-    def evaluated(self, state: str, percent: float, sigma: float) -> None:
-        """Keep an evaluation that was not rectified."""
-        self._parts.append(Step(percent, sigma, state))
-
-    def rectified(
-        self,
-        state: str,
-        percent: float,
-        sigma: float,
-        latent_format: Any,
-        conditional: Tensor,
-        unconditional: Tensor,
-        rectified: Tensor,
-    ) -> None:
+    def add(self, outcome: Outcome, evaluation: Evaluation) -> None:
         """Keep the numbers of an evaluation, and its picture if it is one of those to look at.
 
         One transfer from the device, which also makes the time of the step true.
         """
-        step = Step(percent, sigma, state)
-        with self._harmless:
-            gap, rectified_gap = conditional - unconditional, conditional - rectified
-            factor, square = places(gap, rectified_gap)
-            if self._reception is not None:
-                self._reception.rectified(gap, alone=not self._parts)
-            step = measured(step, factor, square, gap, rectified_gap, conditional)
-            if step.state == UNUSABLE:
-                self._break(percent)
-            elif sigma in (self._looked_at or ()) and step.change is not None:
-                self._look(step, latent_format, factor, conditional)
+        model, sigma = evaluation.model, float(evaluation.sigma.max())
+        step = Step(sampling_percent(model.model_sampling, sigma), sigma, outcome.state)
+        if outcome.product is not None:
+            with self._harmless:
+                step = self._measured(step, outcome, model.latent_format)
         self._parts.append(step)
+
+    def _measured(self, step: Step, outcome: Outcome, latent_format: Any) -> Step:
+        gap, rectified_gap = outcome.conditional - outcome.unconditional, outcome.conditional - outcome.rectified
+        factor, square = places(gap, rectified_gap)
+        if self._reception is not None:
+            self._reception.rectified(gap, alone=not self._parts)
+        step = measured(step, factor, square, gap, rectified_gap, outcome.conditional)
+        if step.state == UNUSABLE:
+            self._break(step.percent)
+        elif step.sigma in (self._looked_at or ()) and step.change is not None:
+            self._look(step, latent_format, factor, outcome.conditional)
+        return step
 
     def hand_on(self, arguments: dict[str, Any]) -> list[Tensor]:
         """The first pre-CFG function, before those of other nodes."""
@@ -158,7 +147,7 @@ class GuidanceRecord:
     def _break(self, percent: float) -> None:
         """A step without usable factor is plain CFG; one whose numbers are not finite is broken."""
         if not self.trace.broken:
-            self.warn(f"the numbers at {percent:.0%} of the run are not finite (NaN or infinite). {REMEDY}")
+            self.warn(message("not-finite", percent=percent))
         if self.trace.broken[-1:] != [percent]:
             self.trace.broken.append(percent)
 
@@ -171,21 +160,21 @@ class GuidanceRecord:
         step = replace(merged(self._parts), weight=weight, seconds=time.perf_counter() - self._began)
         self._parts.clear()
         self.trace.steps.append(step)
-        if self.inspectors:
+        if self.sampler is not None:
             self._unsent.append(step)
             if time.perf_counter() - self._sent > PAUSE:
                 self._send()
 
     def _send(self) -> None:
-        """Send the steps that no inspector has heard of."""
-        if not self._unsent:
+        """Send the steps that the page has not heard of."""
+        if not self._unsent or self.sampler is None:
             return
         index, total = len(self.trace.steps) - len(self._unsent), self.trace.total
-        data = {"inspectors": list(self.inspectors), "run": str(id(self)), "index": index, "total": total}
+        data = {"sampler": display_node(self.sampler), "run": str(id(self)), "index": index, "total": total}
         rows = [step.row() for step in self._unsent]
         self._unsent.clear()
-        if not send("reg.step", {**data, "steps": rows}):
-            self.inspectors = ()  # it would fail again at every step
+        if not send(STEP_EVENT, {**data, "steps": rows}):
+            self.sampler = None  # it would fail again at every step
         self._sent = time.perf_counter()
 
     def report(self, estimation: Estimation) -> None:
@@ -197,25 +186,11 @@ class GuidanceRecord:
                 self.trace.altered, self.trace.undone = self._reception.altered, self._reception.undone
             if self.trace.changed:
                 self.trace.missing = ""  # what is there is worth showing
-            method = {"strength": f"{estimation.method.strength:g}", **estimation.choice}
+            selection = estimation.selection
+            method = {"strength": f"{estimation.method.strength:g}", **selection.choice}
             settings = ", ".join(f"{name} {value}" for name, value in method.items())
             self.trace.how = ". ".join([settings, *self.warnings])
             self.trace.source = self.node_id
-            tell("\n".join([self.summary(estimation), *self.trace.others(), *self.warnings]), self.node_id)
-
-    def summary(self, estimation: Estimation) -> str:
-        """One line: what happened and how it was chosen, or why nothing did."""
-        nothing, changed = self.trace.without_effect(), self.trace.changed
-        if nothing:
-            return nothing
-        choice = estimation.choice
-        how = f"{choice['form']}, {choice['estimator'] if estimation.taken else 'pure noise'}"
-        if estimation.carried:
-            how += f", taken {estimation.taken} times and carried {estimation.carried} times"
-        why = f"; auto chose this because {estimation.reason}" if estimation.method.estimator == AUTO else ""
-        factors = [step.mean or 0.0 for step in changed]
-        return (
-            f"guidance changed by {mean([step.change for step in changed]):.0%}, "
-            f"factor {min(factors):.2f} to {max(factors):.2f}, "
-            f"in {len(changed)} of {len(self.trace.steps)} evaluations ({how}){why}"
-        )
+            reason = selection.reason if estimation.method.estimator == AUTO else ""
+            told = summary(self.trace, selection.choice, estimation.states, reason)
+            tell("\n".join([told, *others(self.trace), *self.warnings]), self.node_id)

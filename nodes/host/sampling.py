@@ -1,42 +1,34 @@
-"""Hooks guidance into the host's sampling: wrappers on a cloned MODEL that stack with those of other packs.
+"""REG in the host's sampling: wrappers on a cloned MODEL that stack with those of other packs.
 
 outer sample      opens the record of the run and reports what REG did when it ends
-predict noise     the schedule sets this step's cfg; the host then skips the unconditional pass where cfg is 1
-calc cond batch   the conditional pass goes through the estimator; D_u is replaced by the rectified D_u'
+calc cond batch   the two predictions of an evaluation; D_u is replaced by the rectified D_u'
 """
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import comfy.samplers
-import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 import nodes  # the host's own module, not the folder of this pack
 
-from ...reg_core.packing import packed
-from ...reg_core.rectification import RectifiedPair
-from ...reg_core.schedule import Schedule, check_range
-from ...reg_core.trace import CARRIED, OUTSIDE, PURE_NOISE, SEPARATE, TAKEN, UNGUIDED, UNUSABLE, Trace
-from .estimation import Estimation, Habits, Method
+from ...reg_core.jacobian import ESTIMATORS
+from ...reg_core.schedule import check_range
+from ...reg_core.trace import COMPUTED, OUTSIDE, SEPARATE, UNGUIDED
+from ..messages import message
+from .derivative.estimation import Estimation, Outcome, untouched
+from .derivative.memory import announce
+from .derivative.selection import Method, ModelQuirks
 from .evaluation import Evaluation
-from .gradient import GRADIENT_FREE
-from .keys import GUIDANCE_KEY, SCHEDULE_KEY
-from .memory import announce
-from .noise_level import noise_to_signal, sampling_percent
-from .notice import send, tell, write_down
-from .prompt import class_type, downstream, executing_node, upstream
-from .record import GuidanceRecord, keep
-
-INSPECTOR, INSPECTED = "REG_Inspector", "samples"
-TRACES = "guidance_traces"
-"""Where a LATENT carries the traces of the run that made it, packed."""
+from .keys import GUIDANCE_KEY, RUNS_KEY
+from .noise_level import noise_to_signal
+from .notice import tell, write_down
+from .prompt import executing_node
+from .record import GuidanceRecord
+from .runs import RUNS, key_of, new_key
 
 Model = Any
 
@@ -55,17 +47,17 @@ class Guidance:
     """REG over a range of sampling percent.
 
     Raises ValueError for a reversed range. Source: arXiv 2501.18865. Cost per guided step inside the range at which a
-    Jacobian product is taken: one backward pass (reverse), two with checkpointing, or one more conditional evaluation
-    (forward, finite difference).
+    Jacobian product is computed: one backward pass (reverse), two with checkpointing, or one more conditional
+    evaluation (forward, finite difference).
     """
 
     method: Method
     start_percent: float = 0.0
     end_percent: float = 1.0
     node_id: str | None = None
-    habits: Habits = field(default_factory=Habits, compare=False)
-    traces: dict[str | None, Trace] = field(default_factory=dict, compare=False)
-    """What the last runs did, by the node that sampled."""
+    quirks: ModelQuirks = field(default_factory=ModelQuirks, compare=False)
+    key: str = field(default_factory=new_key, compare=False)
+    """Under which the runs are kept."""
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
@@ -75,41 +67,46 @@ class Guidance:
         model = model.clone()
         wrappers = {
             WrappersMP.OUTER_SAMPLE: self.outer_sample,
-            WrappersMP.PREPARE_SAMPLING: announce if self.method.estimator != GRADIENT_FREE else None,
+            WrappersMP.PREPARE_SAMPLING: announce if self._differentiates else None,
             WrappersMP.CALC_COND_BATCH: self.predict,
         }
         for kind, wrapper in wrappers.items():
             model.remove_wrappers_with_key(kind, GUIDANCE_KEY)
             if wrapper is not None and self.method.strength != 0:
                 model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
+        model.model_options.pop(RUNS_KEY, None)
         if self.method.strength == 0:
-            tell("no effect: strength is 0, which is plain CFG", self.node_id)
+            tell(message("strength-zero"), self.node_id)
+        else:
+            model.model_options[RUNS_KEY] = self.key
         return model
+
+    @property
+    def _differentiates(self) -> bool:
+        return ESTIMATORS[self.method.first_estimator].differentiates
 
     def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
         options = executor.class_obj.model_options  # the run's own copy
         if GUIDANCE_KEY in options:  # of two MODELs that a guider has merged: the first one's REG counts
             return executor(*args, **kwargs)
         sampler = executing_node()
-        inspectors = downstream(sampler, INSPECTOR, INSPECTED) if sampler is not None else []
-        run = self._run(inspectors)
-        options[GUIDANCE_KEY] = run
+        run = options[GUIDANCE_KEY] = self._run(sampler)
         options["sampler_pre_cfg_function"] = run.record.around(options.get("sampler_pre_cfg_function", []))
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
-        keep(self.traces, sampler, run.record.trace)
-        if run.estimation.taken:
-            write_down(run.estimation.choice, self.node_id)
+        RUNS.keep(self.key, sampler, run.record.trace)
+        if run.estimation.states[COMPUTED]:
+            write_down(run.estimation.selection.choice, self.node_id)
         return output
 
-    def _run(self, inspectors: Sequence[str] = ()) -> Run:
-        record = GuidanceRecord(self.node_id, inspectors)
-        return Run(record, Estimation(self.method, record.warn, self.habits))
+    def _run(self, sampler: str | None = None) -> Run:
+        record = GuidanceRecord(self.node_id, sampler)
+        return Run(record, Estimation(self.method, record.warn, self.quirks))
 
     def predict(
         self,
         executor: WrapperExecutor,
-        model: Model,
+        model: Any,
         conds: list[Any],
         x: Tensor,
         sigma: Tensor,
@@ -119,106 +116,34 @@ class Guidance:
         evaluation = Evaluation(executor, model, conds, x, sigma, {**options, GUIDANCE_KEY: run._replace(inside=True)})
         if run.inside or len(conds) != 2:  # another guidance's extra pass, or a guider with predictions of its own
             return evaluation.predictions()
-        record, estimation = run.record, run.estimation
-        level = float(sigma.max())
-        record.expect(evaluation, level)
-        where = sampling_percent(model.model_sampling, level), level
-        inside = self._in_range(model.model_sampling, level)
-        if not (evaluation.guided and inside):
-            predictions = evaluation.predictions()
-            record.evaluated((SEPARATE if inside else OUTSIDE) if conds[1] else UNGUIDED, *where)
-            return predictions
-        carried = estimation.carried
-        unconditional, pair = self._pair(estimation, evaluation)
-        if pair.product is None:
-            record.evaluated(UNUSABLE, *where)
-            return [pair.conditional, unconditional]
-        state = CARRIED if estimation.carried > carried else TAKEN if bool(evaluation.alpha.any()) else PURE_NOISE
-        record.rectified(state, *where, model.latent_format, pair.conditional, unconditional, pair.unconditional)
-        return [pair.conditional, pair.unconditional]
+        run.record.expect(evaluation)
+        outcome = self._outcome(run.estimation, evaluation)
+        run.record.add(outcome, evaluation)
+        return [outcome.conditional, outcome.rectified]
+
+    def _outcome(self, estimation: Estimation, evaluation: Evaluation) -> Outcome:
+        inside = self._in_range(evaluation.model.model_sampling, float(evaluation.sigma.max()))
+        if inside and evaluation.guided:
+            return estimation.outcome(evaluation, lambda: self._planned(evaluation))
+        state = UNGUIDED if not evaluation.conds[1] else SEPARATE if inside else OUTSIDE
+        return untouched(state, evaluation.predictions())
 
     def _in_range(self, model_sampling: Any, sigma: float) -> bool:
         noisiest = float(model_sampling.percent_to_sigma(self.start_percent))
         return float(model_sampling.percent_to_sigma(self.end_percent)) <= sigma <= noisiest
 
-    def _noises(self, evaluation: Evaluation) -> list[float]:
+    def _planned(self, evaluation: Evaluation) -> list[float]:
         """Noise-to-signal ratios of the run's steps inside the range."""
         sampling = evaluation.model.model_sampling
         sigmas = [sigma for sigma in evaluation.sampled_sigmas if self._in_range(sampling, sigma)]
         return [noise_to_signal(sampling, sigma) for sigma in sigmas]
-
-    def _pair(self, estimation: Estimation, evaluation: Evaluation) -> tuple[Tensor, RectifiedPair]:
-        """D_u as the model predicts it, and the rectified pair."""
-        if bool(evaluation.alpha.any()):
-            return estimation.pair(evaluation, lambda: self._noises(evaluation))
-        # Pure noise, the first step of a flow model: R is 0 whatever the Jacobian.
-        conditional, unconditional = evaluation.predictions()
-        product = torch.zeros_like(conditional)
-        return unconditional, estimation.rectification.rectified(conditional, unconditional, product)
-
-
-def traces(model: Any) -> dict[str | None, Trace]:
-    """What the last runs of a MODEL or GUIDER with REG did, by the node that sampled; none without REG."""
-    model = getattr(model, "model_patcher", model)
-    installed = model.get_wrappers(WrappersMP.OUTER_SAMPLE, GUIDANCE_KEY)
-    return installed[0].__self__.traces if installed else {}
-
-
-@dataclass(frozen=True)
-class ScheduledWeight:
-    """The guidance weight of every evaluation comes from a schedule, in place of the sampler's or guider's cfg."""
-
-    schedule: Schedule
-    node_id: str | None = None
-
-    def install(self, model: Model) -> Model:
-        """A clone of the MODEL that samples with this schedule in place of any it carried before."""
-        model = model.clone()
-        for kind, wrapper in (
-            (WrappersMP.OUTER_SAMPLE, self.outer_sample),
-            (WrappersMP.PREDICT_NOISE, self.predict_noise),
-        ):
-            model.remove_wrappers_with_key(kind, SCHEDULE_KEY)
-            model.add_wrapper_with_key(kind, SCHEDULE_KEY, wrapper)
-        return model
-
-    def outer_sample(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Any:
-        kind = type(executor.class_obj)
-        if kind.predict_noise is not comfy.samplers.CFGGuider.predict_noise:
-            text = f"the schedule sets the guider's cfg, which {kind.__name__} may not read. Use CFG Guider."
-            tell(text, self.node_id, logging.WARNING)
-        self._show(executor.class_obj.model_patcher, *args)
-        return executor(*args, **kwargs)
-
-    def _show(self, model: Model, noise: Any, latent: Any, sampler: Any, sigmas: Tensor, *args: Any) -> None:
-        """Tell the schedule nodes upstream at which noise levels this run follows them."""
-        if self.node_id is None or executing_node() is None:
-            return
-        names = [name for name in upstream(self.node_id, "schedule") if class_type(name).startswith("REG_Schedule")]
-        model_sampling, levels = model.get_model_object("model_sampling"), sigmas[:-1].tolist()
-        noises = [noise_to_signal(model_sampling, level) for level in levels]
-        run = {
-            "percent": [sampling_percent(model_sampling, level) for level in levels],
-            "sigma": [noise if math.isfinite(noise) else None for noise in noises],
-        }
-        send("reg.schedule", {"schedules": names, **run})
-
-    def predict_noise(self, executor: WrapperExecutor, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        guider = executor.class_obj
-        model_sampling, level = guider.inner_model.model_sampling, float(sigma.max())
-        cfg = guider.cfg
-        guider.cfg = self.schedule(sampling_percent(model_sampling, level), noise_to_signal(model_sampling, level))
-        try:
-            return executor(x, sigma, *args, **kwargs)
-        finally:
-            guider.cfg = cfg
 
 
 def check_conditioning(positive: Any, negative: Any) -> None:
     """Raises ValueError for conditioning without entries."""
     for name, conditioning in (("positive", positive), ("negative", negative)):
         if not conditioning:
-            raise ValueError(f"REG: {name} conditioning is empty. Connect a node that encodes a prompt or a class.")
+            raise ValueError(message("conditioning-empty", name=name))
 
 
 def guider(model: Model, positive: Any, negative: Any, cfg: float) -> comfy.samplers.CFGGuider:
@@ -238,7 +163,7 @@ def ksample(
     latent_image: dict[str, Any],
     **part: Any,
 ) -> dict[str, Any]:
-    """A LATENT sampled exactly as the host's KSampler does, with its previews, progress, interrupt, and its trace.
+    """A LATENT sampled as the host's KSampler does, with previews, progress and interrupt, and with the key of its run.
 
     ``settings`` are seed, steps, cfg, sampler name and scheduler; ``part`` says which steps, in the host's words.
     Raises ValueError for conditioning without entries.
@@ -247,4 +172,4 @@ def ksample(
     sampled = nodes.common_ksampler(  # pyright: ignore[reportAttributeAccessIssue]
         model, *settings, positive, negative, latent_image, **part
     )[0]
-    return {**sampled, TRACES: packed(traces(model))}
+    return {**sampled, RUNS_KEY: key_of(model)}  # the LATENT that came in may carry the key of an earlier run

@@ -10,19 +10,16 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
-from ...reg_core.packing import unpacked
 from ...reg_core.trace import Trace
+from ..effect import sentence
+from ..host.contract import TRACE_RESULT
 from ..host.notice import harmless, jsonable, tell
 from ..host.preview import decoded
 from ..host.prompt import upstream
-from ..host.sampling import TRACES, traces
+from ..host.runs import RUNS
 from ..kinds import CheckedNode
+from ..messages import message
 from .report import Look, report
-
-NOT_FOUND = (
-    "no trace of REG was found. Connect the MODEL or GUIDER with REG that the sampler uses to 'model', and the "
-    "sampler's LATENT to 'samples'. If both are, the result came from the cache: change the seed and run again."
-)
 
 
 def trace_of(node_id: str | None, found: Mapping[str | None, Trace]) -> Trace:
@@ -31,7 +28,7 @@ def trace_of(node_id: str | None, found: Mapping[str | None, Trace]) -> Trace:
     # A sampler that has been rewired to a MODEL without REG still has its former run there.
     wired = (found[name] for name in names if name in found and found[name].source in (name, *upstream(name)))
     nearest = next(wired, found.get(None))
-    return Trace(missing=NOT_FOUND) if nearest is None else nearest
+    return Trace(missing=message("no-run-found")) if nearest is None else nearest
 
 
 def looks(trace: Trace, count: int, vae: Any, warn: Callable[[str], None]) -> list[Look]:
@@ -96,8 +93,7 @@ class Inspector(CheckedNode):
     @classmethod
     def execute(cls, samples: dict[str, Any], heat_maps: int, model: Any = None, vae: Any = None) -> io.NodeOutput:
         node_id = cls.hidden.unique_id
-        found = {**unpacked(samples.get(TRACES, ())), **(traces(model) if model is not None else {})}
-        trace = trace_of(node_id, found)
+        trace = trace_of(node_id, RUNS.of(samples, model))
 
         def warn(text: str) -> None:
             tell(text, node_id, logging.WARNING)
@@ -107,6 +103,6 @@ class Inspector(CheckedNode):
             picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae, warn))
             image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
             shown = ui.PreviewImage(image, cls=cls).as_dict()
-        live = {"sentence": trace.sentence(), "total": trace.total, "steps": trace.rows()}
-        result = {**shown, "reg_trace": [jsonable(live)]}
-        return io.NodeOutput(samples, image, trace.sentence(), trace.table(), ui=result)
+        live = {"sentence": sentence(trace), "total": trace.total, "steps": trace.rows()}
+        result = {**shown, TRACE_RESULT: [jsonable(live)]}
+        return io.NodeOutput(samples, image, sentence(trace), trace.table(), ui=result)

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ...reg_core.trace import CARRIED, SEPARATE, TAKEN, UNUSABLE, Trace
+from ...reg_core.trace import COMPUTED, EXTRAPOLATED, SEPARATE, UNUSABLE, Trace
+from ..effect import sentence
 from .plot import FAINT, Paper, Plot
 
 WIDTH, MARGIN, PLOT_HEIGHT = 1280, 36, 250
 REG, PLAIN, BAND, EXTREMES = "#1f6f8b", "#c2703d", "#cfe3ea", "#9fb9c2"
-STATE_COLOURS = {TAKEN: REG, CARRIED: "#8fc1d1", UNUSABLE: "#c0392b", SEPARATE: "#9b7bb8"}
+STATE_COLOURS = {COMPUTED: REG, EXTRAPOLATED: "#8fc1d1", UNUSABLE: "#c0392b", SEPARATE: "#9b7bb8"}
 OTHERS = "#c9c9c1"
 BROKEN = "#f3cdc8"
 
@@ -54,17 +55,17 @@ def heat_over(look: Look) -> Image.Image:
 def report(trace: Trace, title: str, looks: Sequence[Look]) -> Image.Image:
     """Plots of a run with its sentence above; the heat maps below, where there are any."""
     paper = Paper(WIDTH, 1)
-    sentence = paper.wrapped(trace.sentence(), 21, WIDTH - 2 * MARGIN)
+    lines = paper.wrapped(sentence(trace), 21, WIDTH - 2 * MARGIN)
     about = paper.wrapped(trace.how, 15, WIDTH - 2 * MARGIN) if trace.how else []
-    top = MARGIN + 44 + 28 * len(sentence) + 22 * len(about) + 18
+    top = MARGIN + 44 + 28 * len(lines) + 22 * len(about) + 18
     maps_top = top + 2 * (PLOT_HEIGHT + 20) + 10
     maps = _map_boxes(looks, maps_top + 34)
     paper = Paper(WIDTH, round(maps[-1][1][3]) + 34 + MARGIN if maps else maps_top - 10 + MARGIN // 2)
     paper.text((MARGIN, MARGIN - 8), title, 27)
-    for index, line in enumerate(sentence):
+    for index, line in enumerate(lines):
         paper.text((MARGIN, MARGIN + 36 + 28 * index), line, 21)
     for index, line in enumerate(about):
-        paper.text((MARGIN, MARGIN + 40 + 28 * len(sentence) + 22 * index), line, 15, FAINT)
+        paper.text((MARGIN, MARGIN + 40 + 28 * len(lines) + 22 * index), line, 15, FAINT)
     if trace.steps:
         _plots(paper, trace, top)
     if maps:
@@ -89,7 +90,7 @@ def _plots(paper: Paper, trace: Trace, top: float) -> None:
     factor.line([(0.0, 1.0), (1.0, 1.0)], PLAIN, 1.5)
     factor.line([(step.percent, step.mean) for step in steps], REG)
     for step in steps:
-        factor.dots([(step.percent, step.mean)], REG, hollow=step.state != TAKEN)
+        factor.dots([(step.percent, step.mean)], REG, hollow=step.state != COMPUTED)
     factor.legend([("unusable", BROKEN)] * bool(broken) + [("mean", REG), ("5 to 95 %", BAND), ("CFG", PLAIN)])
 
     weights = [value for step in steps for value in (step.weight, step.effective) if value is not None]

@@ -14,12 +14,12 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
-from .autoguidance import AutoGuider, Cond, uncached
-from .evaluation import Evaluation
-from .keys import AUTOGUIDANCE_KEY
-from .noise_level import signal_scale
-from .notice import tell
-from .sampling import Model
+from ..evaluation import Evaluation
+from ..keys import AUTOGUIDANCE_KEY
+from ..noise_level import signal_scale
+from ..notice import tell
+from ..sampling import Model
+from .guider import AutoGuider, Cond, uncached
 
 
 class SecondModel:

@@ -10,20 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.forward_ad import unpack_dual
 
-from .evaluation import Evaluation
-from .gradient import DifferentiableAttention
+from ..evaluation import Evaluation
+from .attention import DifferentiableAttention
 
 # How far D_c alone may be from D_c in the batch: rounding, in units of the model's own and at least of the finest that
 # networks of float32 show (other kernels for another batch size), or a share of the guidance that does not show.
 ROUNDING, FINEST, UNSEEN = 2.0, 1e-5, 1e-3
 
 Context = Callable[[], AbstractContextManager[Any]]
+
+
+class Batching(Enum):
+    """How the two predictions of an evaluation are put into batches of the model."""
+
+    SEPARATE = auto()
+    COMPARED = auto()
+    """Each alone, and both once more in one batch, to see whether D_c is the same there."""
+    JOINT = auto()
 
 
 class Composition(Protocol):
@@ -41,16 +51,16 @@ class Composition(Protocol):
 
 
 @dataclass
-class Apart:
-    """Each prediction alone. With ``beside`` D_u comes from the batch of both, so that D_c can be compared there.
+class Separate:
+    """Each prediction alone. With ``compared`` D_u comes from the batch of both, so that D_c can be compared.
 
-    Cost: one row each, and one more with ``beside``.
+    Cost: one row each, and one more with ``compared``.
     """
 
     evaluation: Evaluation
     attention: DifferentiableAttention | None
     around: Context
-    beside: bool = False
+    compared: bool = False
     _batch: list[Tensor] = field(default_factory=list)
 
     def conditional(self, x: Tensor) -> Tensor:
@@ -63,14 +73,14 @@ class Apart:
                 x = self.evaluation.x
                 self._batch = (
                     self.evaluation.both(x, self.attention)
-                    if self.beside
+                    if self.compared
                     else [x, self.evaluation.alone(1, x, self.attention)]
                 )
         return self._batch[1]
 
     def coupled(self, conditional: Tensor) -> bool:
-        """Whether D_c in the batch is another than ``conditional``, D_c alone; False unless ``beside``."""
-        if not self.beside:
+        """Whether D_c in the batch is another than ``conditional``, D_c alone; False unless ``compared``."""
+        if not self.compared:
             return False
         self.unconditional()
         there, unconditional = self._batch
@@ -80,7 +90,7 @@ class Apart:
 
 
 @dataclass
-class Together:
+class Joint:
     """Both predictions in one batch, as the host makes them. Cost: two rows for every D_c, recorded ones included."""
 
     evaluation: Evaluation
@@ -100,3 +110,12 @@ class Together:
             self.conditional(self.evaluation.x)
         assert self._unconditional is not None
         return self._unconditional
+
+
+def composed(
+    evaluation: Evaluation, batching: Batching, attention: DifferentiableAttention | None, around: Context
+) -> Separate | Joint:
+    """The predictions of an evaluation in batches of this kind."""
+    if batching is Batching.JOINT:
+        return Joint(evaluation, attention, around)
+    return Separate(evaluation, attention, around, compared=batching is Batching.COMPARED)

@@ -16,10 +16,10 @@ from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel
 from torch import Tensor
 from torch.nn import Module, ModuleList
 
-from ...reg_core.table import lookup, shown
-from .autoguidance import AutoGuider, Cond, uncached
-from .evaluation import Evaluation
-from .sampling import Model
+from ....reg_core.table import lookup, shown
+from ..evaluation import Evaluation
+from ..sampling import Model
+from .guider import AutoGuider, Cond, uncached
 
 SKIP_LAYERS, PERTURBED_ATTENTION = "skip layers", "perturbed attention"
 MOST_LAYERS = 256

@@ -19,13 +19,13 @@ import torch
 from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_with_key
 from torch import Tensor
 
-from ...reg_core.autograd import RandomState
-from .composition import Apart
-from .evaluation import Evaluation
-from .keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY
-from .neighbours import reach_inside
-from .notice import tell
-from .sampling import Model, check_conditioning
+from ....reg_core.autograd import RandomState
+from ..derivative.composition import Separate
+from ..evaluation import Evaluation
+from ..keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY
+from ..neighbours import reach_inside
+from ..notice import tell
+from ..sampling import Model, check_conditioning
 
 Cond = list[dict[str, Any]]
 
@@ -145,7 +145,8 @@ class AutoGuider(comfy.samplers.CFGGuider):
         if not negative or not reach_inside(evaluation):
             return
         random = RandomState({evaluation.x.device})
-        shared = Apart(replace(evaluation, conds=[*evaluation.conds, negative], random=random), None, nullcontext, True)
+        both = replace(evaluation, conds=[*evaluation.conds, negative], random=random)
+        shared = Separate(both, None, nullcontext, compared=True)
         if shared.coupled(shared.conditional(evaluation.x)):
             text = (
                 "a node on this model (such as Normalized Attention Guidance) works inside the batch that positive and "

@@ -14,8 +14,8 @@ from comfy.quant_ops import QuantizedTensor
 from torch import Tensor
 from torch.nn import Module, ModuleList, Sequential
 
-from ...reg_core.autograd import Fetch, MemoryBudgetExceeded
-from .evaluation import Evaluation
+from ....reg_core.autograd import Fetch, MemoryBudgetExceeded
+from ..evaluation import Evaluation
 
 # Recorded activations of one sample against the host's estimate for its evaluation, at most; measured: SD1.5 9, Wan 2.1
 # 36, Flux 19. Above that much free memory nothing is counted.

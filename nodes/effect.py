@@ -1,0 +1,128 @@
+"""What REG did in a run, in sentences: its effect, or why there was none, and what other nodes did to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ..reg_core.trace import (
+    COMPUTED,
+    EXTRAPOLATED,
+    NEGLIGIBLE,
+    OUTSIDE,
+    RECTIFIED,
+    SEPARATE,
+    UNGUIDED,
+    UNUSABLE,
+    Trace,
+)
+from .messages import message
+
+
+def without_effect(trace: Trace) -> str:
+    """Why nothing happened, and what to do; empty if something did."""
+    if trace.missing:
+        return message("nothing-to-show", reason=trace.missing)
+    if trace.undone:
+        return message("no-effect-undone")
+    if trace.changed:
+        return ""
+    states = {step.state for step in trace.steps}
+    if trace.broken:
+        return message("no-effect-broken", steps=_broken_steps(trace))
+    if not states:
+        return message("no-effect-guider")
+    if SEPARATE in states:
+        return message("no-effect-separate")
+    if states == {UNGUIDED}:
+        return message("no-effect-unguided")
+    if states <= {UNGUIDED, OUTSIDE}:
+        return message("no-effect-range")
+    return message("no-effect-unusable" if UNUSABLE in states else "no-effect-same-predictions")
+
+
+def sentence(trace: Trace) -> str:
+    """What happened, in one sentence, and in others what to do about steps that broke and about other nodes."""
+    nothing = without_effect(trace)
+    if nothing:
+        return f"REG had {nothing}"
+    broken = [message("some-steps-broken", steps=_broken_steps(trace))] if trace.broken else []
+    return " ".join([_effect(trace), *broken, *others(trace)])
+
+
+def others(trace: Trace) -> list[str]:
+    """What other nodes on the model did to the effect that REG had, a line for each, and what to do about it."""
+    if without_effect(trace):
+        return []
+    lines, separate = [], sum(step.state == SEPARATE for step in trace.steps)
+    if separate:
+        lines.append(message("partly-separate", count=separate, total=len(trace.steps)))
+    if trace.altered:
+        by = "less than 1%" if trace.altered < 0.01 else f"{trace.altered:.0%}"
+        lines.append(message("guidance-altered", by=by))
+    return lines
+
+
+def summary(trace: Trace, choice: Mapping[str, str], states: Mapping[str, int], reason: str = "") -> str:
+    """One line: what happened and how it was chosen, or why nothing did.
+
+    ``choice`` are the settings of the run, ``states`` counts its evaluations by state, ``reason`` is why ``auto`` chose
+    them.
+    """
+    nothing, changed = without_effect(trace), trace.changed
+    if nothing:
+        return nothing
+    computed, extrapolated = states.get(COMPUTED, 0), states.get(EXTRAPOLATED, 0)
+    how = f"{choice['form']}, {choice['estimator'] if computed else 'pure noise'}"
+    if extrapolated:
+        how += f", computed {_times(computed)} and extrapolated {_times(extrapolated)}"
+    factors = [step.mean or 0.0 for step in changed]
+    why = f" Chosen by auto: {reason}" if reason else ""
+    return (
+        f"guidance changed by {_average([step.change or 0.0 for step in changed]):.0%}, "
+        f"factor {min(factors):.2f} to {max(factors):.2f}, "
+        f"in {len(changed)} of {len(trace.steps)} evaluations ({how}).{why}"
+    )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
+def _average(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _effect(trace: Trace) -> str:
+    """By how much the guidance was changed, and where."""
+    shown = [step for step in trace.changed if (step.change or 0.0) > NEGLIGIBLE]
+    if not shown:
+        return f"REG changed the guidance by less than {NEGLIGIBLE:.0%} at every step: it is plain CFG to the eye."
+    change = _average([step.change or 0.0 for step in shown])
+    start, end = shown[0].percent, shown[-1].percent
+    text = f"REG changed the guidance by {change:.0%} on average"
+    if len(shown) == len(trace.steps):
+        return f"{text}, over the whole run."
+    if len(shown) == 1:
+        text += f", at one step ({start:.0%} of the run)"
+    else:
+        text += f" between {start:.0%} and {end:.0%} of the run"
+    seen, broken = {id(step) for step in shown}, set(trace.broken)
+    rest = {step.state for step in trace.steps if id(step) not in seen and step.percent not in broken}
+    if not rest:
+        return f"{text}."
+    if rest.isdisjoint(RECTIFIED):
+        where = "plain CFG" if SEPARATE not in rest else "not rectified"
+        return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else where}."
+    return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG."
+
+
+def _broken_steps(trace: Trace) -> str:
+    """Which steps were not finite, in words."""
+    count, first = len(trace.broken), f"{trace.broken[0]:.0%} of the run"
+    if count == 1:
+        where = f"one step ({first})"
+    elif count == len(trace.steps):
+        where = "every step"
+    else:
+        where = f"{count} of {len(trace.steps)} steps (the first at {first})"
+    return f"the numbers of {where} were not finite (NaN or infinite)"

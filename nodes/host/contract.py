@@ -1,0 +1,38 @@
+"""What Python sends to the page: names of events and results, their fields, the states and columns of a step.
+
+The same names stand in ``web/js/contract.mjs``, and ``tests/test_contract.py`` compares both.
+"""
+
+from __future__ import annotations
+
+from ...reg_core.trace import COLUMNS, OUTSIDE, RECTIFIED, SEPARATE, UNGUIDED, UNUSABLE
+
+__all__ = [
+    "COLUMNS",
+    "EVENTS",
+    "RECTIFIED",
+    "RESULTS",
+    "SCHEDULE_EVENT",
+    "STATES",
+    "STEP_EVENT",
+    "TILES_RESULT",
+    "TRACE_RESULT",
+]
+
+STEP_EVENT = "reg.step"
+SCHEDULE_EVENT = "reg.schedule"
+EVENTS = {
+    STEP_EVENT: ("sampler", "run", "index", "total", "steps"),
+    SCHEDULE_EVENT: ("node", "percent", "sigma"),
+}
+"""The fields of each event."""
+
+TRACE_RESULT = "reg_trace"
+TILES_RESULT = "reg_tiles"
+RESULTS = {
+    TRACE_RESULT: ("sentence", "total", "steps"),
+    TILES_RESULT: ("label", "row", "column", "seconds", "prompt", "changes"),
+}
+"""The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first."""
+
+STATES = (*RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE)

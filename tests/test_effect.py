@@ -1,0 +1,71 @@
+"""The sentences that a run comes to."""
+
+from __future__ import annotations
+
+import pytest
+from test_trace import run
+
+from reg_pack.nodes.effect import sentence, summary
+from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, PURE_NOISE, UNGUIDED, UNUSABLE, Trace
+
+pytestmark = pytest.mark.host
+
+SENTENCES: list[tuple[list[tuple[str, float | None]], str]] = [
+    ([(PURE_NOISE, 1.0), (COMPUTED, 0.5), (EXTRAPOLATED, 0.3)], "by 60% on average, over the whole run."),
+    (
+        [(OUTSIDE, None), (COMPUTED, 0.4), (COMPUTED, 0.2), (OUTSIDE, None)],
+        "by 30% on average between 25% and 50% of the run; elsewhere it was plain CFG.",
+    ),
+    (
+        [(COMPUTED, 0.01), (COMPUTED, 0.5), (EXTRAPOLATED, 0.3), (COMPUTED, 0.015)],
+        "by 40% on average between 25% and 50% of the run; elsewhere it was within 2% of CFG.",
+    ),
+    ([(UNGUIDED, None), (COMPUTED, 0.4)], "by 40% on average, at one step (50% of the run); elsewhere it was without"),
+    ([(COMPUTED, 0.01), (COMPUTED, 0.02)], "by less than 2% at every step: it is plain CFG to the eye."),
+    ([], "guider computes its predictions itself"),
+    ([(UNGUIDED, None)] * 2, "no guidance to rectify"),
+    ([(UNGUIDED, None), (OUTSIDE, None)], "between start_percent and end_percent"),
+    ([(UNUSABLE, None), (OUTSIDE, None)], "could not be used at any step"),
+    ([(COMPUTED, None), (EXTRAPOLATED, None)], "give the same prediction"),
+]
+
+
+@pytest.mark.parametrize(("steps", "expected"), SENTENCES, ids=lambda case: case[:40] if isinstance(case, str) else "")
+def test_sentence_says_what_happened(steps: list[tuple[str, float | None]], expected: str) -> None:
+    text = sentence(run(*steps))
+    assert expected in text
+    assert text.startswith("REG ")
+    assert "\n" not in text
+
+
+def test_a_run_that_was_not_found_says_so() -> None:
+    assert sentence(Trace(missing="not connected")) == "REG had no effect to show: not connected"
+
+
+def test_run_with_broken_steps_says_where_and_what_to_do() -> None:
+    half = run((COMPUTED, 0.4), (COMPUTED, 0.2), (UNUSABLE, None), (UNUSABLE, None))
+    half.broken = [0.5, 0.75]
+    assert sentence(half) == (
+        "REG changed the guidance by 30% on average between 0% and 25% of the run. But the numbers of 2 of 4 steps "
+        "(the first at 50% of the run) were not finite (NaN or infinite), which can break the image. Load the model in "
+        "another precision, such as fp32."
+    )
+    one = run((COMPUTED, 0.4), (UNUSABLE, None), (OUTSIDE, None))
+    one.broken = [1 / 3]
+    assert "at one step (0% of the run); elsewhere it was plain CFG. But the numbers of one step (33%" in sentence(one)
+
+
+CHOICE = {"form": "row-sum", "estimator": "reverse"}
+
+
+def test_summary_counts_what_was_computed_and_extrapolated() -> None:
+    trace = run((PURE_NOISE, 1.0), (COMPUTED, 0.5), (EXTRAPOLATED, 0.3), (EXTRAPOLATED, 0.2), (OUTSIDE, None))
+    assert summary(trace, CHOICE, {PURE_NOISE: 1, COMPUTED: 1, EXTRAPOLATED: 2}) == (
+        "guidance changed by 50%, factor 0.00 to 0.80, in 4 of 5 evaluations "
+        "(row-sum, reverse, computed once and extrapolated 2 times)."
+    )
+
+
+def test_summary_says_why_auto_chose() -> None:
+    text = summary(run((COMPUTED, 0.5)), CHOICE, {COMPUTED: 1}, "The model has a gradient and memory for it.")
+    assert text.endswith("(row-sum, reverse). Chosen by auto: The model has a gradient and memory for it.")
