@@ -333,14 +333,14 @@ def detached(output: Tensor, x: Tensor) -> Tensor:
 
 
 AUTOMATIC: dict[str, tuple[Callable[[], Any], str, str, str]] = {
-    "healthy": (lambda: lambda output, x: output, "reverse", "off", "the model has a gradient and memory for it"),
-    "short of memory": (lambda: out_of_memory(1), "reverse", "on", "the model has a gradient and memory for it"),
-    "without gradient": (lambda: detached, "finite difference", "off", "estimator 'reverse' failed"),
+    "healthy": (lambda: lambda output, x: output, "reverse", "off", "The model has a gradient and memory for it."),
+    "short of memory": (lambda: out_of_memory(1), "reverse", "on", "The model has a gradient and memory for it."),
+    "without gradient": (lambda: detached, "finite difference", "off", "Estimator 'reverse' failed"),
     "without memory": (
         lambda: out_of_memory(2),
         "finite difference",
         "on",
-        "estimator 'reverse' failed (no memory for the graph)",
+        "Estimator 'reverse' failed (no memory for the graph).",
     ),
 }
 
@@ -356,7 +356,7 @@ def test_auto_is_what_it_says_bit_for_bit(model: Model, log: Log, case: str, for
     choice = {"form": form, "estimator": estimator, "refresh": "by noise", "checkpointing": checkpointing}
     assert seen[-1].selection.choice == choice
     assert f"({form}, {estimator}, computed " in summary
-    assert f"; auto chose this because {reason}" in summary
+    assert f"Chosen by auto: {reason}" in summary
     assert torch.equal(sample(Guidance(Method(1.0, **choice)).install(model)), image)
 
 
