@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
 
 import numpy as np
 
@@ -168,12 +168,31 @@ class Curve:
         return float(np.interp(progress, progresses, weights))
 
 
-# Of two weights (a, b); "join" is not here, since it chooses by progress.
-COMBINATIONS: dict[str, Callable[[float, float], float] | None] = {
-    "join": None,
-    "multiply": lambda a, b: 1 + (a - 1) * (b - 1),
-    "minimum": min,
-    "maximum": max,
+class Combination(Protocol):
+    """``(first, second, progress, sigma, at) -> guidance weight w`` of two schedules at one moment."""
+
+    def __call__(self, first: Schedule, second: Schedule, progress: float, sigma: float, at: float) -> float: ...
+
+
+def join(first: Schedule, second: Schedule, progress: float, sigma: float, at: float) -> float:
+    """``first`` where progress < ``at``, then ``second``. Cost: that of the one."""
+    return (first if progress < at else second)(progress, sigma)
+
+
+def of_weights(combine: Callable[[float, float], float]) -> Combination:
+    """A combination of the two weights, the same at every moment. Cost: that of both schedules."""
+
+    def combined(first: Schedule, second: Schedule, progress: float, sigma: float, at: float) -> float:
+        return combine(first(progress, sigma), second(progress, sigma))
+
+    return combined
+
+
+COMBINATIONS: dict[str, Combination] = {
+    "join": join,
+    "multiply": of_weights(lambda a, b: 1 + (a - 1) * (b - 1)),
+    "minimum": of_weights(min),
+    "maximum": of_weights(max),
 }
 
 
@@ -184,7 +203,7 @@ class Combined:
     ``join``: ``first`` where progress < ``at``, then ``second``. ``multiply``: the amounts of guidance, ``1 + (a - 1)
     (b - 1)``, so that w = 1 on either side means no guidance and an interval of weight 2 gates the other. ``minimum``
     and ``maximum`` of the two weights. Raises ValueError for an unknown name, for ``at`` outside [0, 1], for what is no
-    schedule and for more than 100 in all; when called, for a product that is not finite. Cost: that of both.
+    schedule and for more than 100 in all; when called, for a weight that is not finite.
     """
 
     first: Schedule
@@ -211,10 +230,7 @@ class Combined:
         return sum(part.parts if isinstance(part, Combined) else 1 for part in (self.first, self.second))
 
     def __call__(self, progress: float, sigma: float) -> float:
-        combination = COMBINATIONS[self.how]
-        if combination is None:
-            return (self.first if progress < self.at else self.second)(progress, sigma)
-        weight = combination(self.first(progress, sigma), self.second(progress, sigma))
+        weight = COMBINATIONS[self.how](self.first, self.second, progress, sigma, self.at)
         if not math.isfinite(weight):
             raise ValueError(
                 f"REG: {self.how} gives a guidance weight of {weight}. Lower the weights of the schedules."
@@ -231,7 +247,12 @@ SCHEDULES: dict[str, type] = {
     "curve": Curve,
     "combined": Combined,
 }
-PARTS = {"combined": ("first", "second")}  # fields that are schedules themselves
+
+
+def parts_of(member: type) -> list[str]:
+    """The fields of a class of schedules that are schedules themselves, by their types."""
+    kinds = get_type_hints(member)
+    return [field.name for field in fields(member) if kinds[field.name] is Schedule]
 
 
 def to_dict(schedule: Schedule) -> dict[str, Any]:
@@ -239,7 +260,7 @@ def to_dict(schedule: Schedule) -> dict[str, Any]:
     for kind, member in SCHEDULES.items():
         if type(schedule) is member:
             values = {field.name: getattr(schedule, field.name) for field in fields(member)}
-            parts = {name: to_dict(values[name]) for name in PARTS.get(kind, ())}
+            parts = {name: to_dict(values[name]) for name in parts_of(member)}
             return {"kind": kind, **values, **parts}
     raise ValueError(f"REG: not one of the schedules {', '.join(SCHEDULES)}: {type(schedule).__name__}")
 
@@ -261,7 +282,7 @@ def _read(data: Any, depth: int) -> Schedule:
     values = dict(data)
     kind = values.pop("kind", "")
     member = lookup(SCHEDULES, kind, "schedule kind")
-    for name in PARTS.get(kind, ()):
+    for name in parts_of(member):
         if name in values:
             values[name] = _read(values[name], depth + 1)
     try:
