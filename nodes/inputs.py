@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import comfy.samplers
 from comfy_api.latest import io
 
 from ..reg_core import ESTIMATORS, FORMS
 from ..reg_core.refresh import REFRESHES
 from ..reg_core.schedule import Schedule, check_range
 from .host.derivative.selection import AUTO, CHECKPOINTING, Method
+from .host.offers import sampler_names, scheduler_names
 from .host.sampling import Guidance, Model
 from .host.scheduling import ScheduledWeight
 from .kinds import CheckedNode
@@ -48,10 +48,8 @@ def sampler_inputs(seed: str = "seed") -> list[io.Input]:
         ),
         io.Int.Input("steps", default=20, min=1, max=10000, tooltip="Number of sampling steps; 15 to 40 is usual."),
         cfg_input(),
-        io.Combo.Input("sampler_name", options=comfy.samplers.KSampler.SAMPLERS, tooltip="The sampling algorithm."),
-        io.Combo.Input(
-            "scheduler", options=comfy.samplers.KSampler.SCHEDULERS, tooltip="How the noise falls over the steps."
-        ),
+        io.Combo.Input("sampler_name", options=sampler_names(), tooltip="The sampling algorithm."),
+        io.Combo.Input("scheduler", options=scheduler_names(), tooltip="How the noise falls over the steps."),
     ]
 
 

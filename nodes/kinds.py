@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from comfy_api.latest import io
-from comfy_execution.graph_utils import is_link
 from torch import Tensor
 
 from ..reg_core.number import number, whole_number
 from ..reg_core.table import MOST_SHOWN, shown
 from .host.curve import curve_points
+from .host.graph import is_link
 
 
 def _float(spec: Any, value: Any) -> float:
