@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 from comfy_api.latest import io
 
@@ -13,6 +13,30 @@ from .inputs import GuidanceScheduleType, RangedNode, cfg_input, knows_its_id, p
 from .kinds import CheckedNode
 
 CATEGORY = "advanced/guidance/schedules"
+
+
+class Written(NamedTuple):
+    """How the axes of REG Compare write a schedule, such as ``linear 7 1``: its name, then numbers.
+
+    The tile's cfg goes to the input ``weight``, and the numbers to ``numbers``, in this order, at least ``least`` of
+    them. ``method`` says whether plain CFG under this schedule is a method of its own.
+    """
+
+    example: str
+    weight: str
+    numbers: tuple[str, ...] = ()
+    least: int = 0
+    method: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.example.split()[0]
+
+
+class ScheduleNode(CheckedNode):
+    """A node that makes a GUIDANCE_SCHEDULE; without ``written`` no axis of REG Compare has it."""
+
+    written: ClassVar[Written | None] = None
 
 
 def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.Schema:
@@ -51,7 +75,9 @@ class ApplySchedule(CheckedNode):
         return io.NodeOutput(ScheduledWeight(schedule, cls.hidden.unique_id).install(model))
 
 
-class ScheduleConstant(CheckedNode):
+class ScheduleConstant(ScheduleNode):
+    written = Written("constant", "cfg")
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema("Constant", "Constant", "The same guidance weight throughout.", [cfg_input()])
@@ -61,7 +87,9 @@ class ScheduleConstant(CheckedNode):
         return io.NodeOutput(Constant(cfg))
 
 
-class ScheduleLinear(CheckedNode):
+class ScheduleLinear(ScheduleNode):
+    written = Written("linear 7 1", "start_cfg", ("start_cfg", "end_cfg"))
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -79,7 +107,9 @@ class ScheduleLinear(CheckedNode):
         return io.NodeOutput(Linear(start_cfg, end_cfg))
 
 
-class ScheduleCosine(CheckedNode):
+class ScheduleCosine(ScheduleNode):
+    written = Written("cosine 2", "cfg", ("power",))
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -104,7 +134,10 @@ class ScheduleCosine(CheckedNode):
         return io.NodeOutput(Cosine(cfg, power))
 
 
-class ScheduleInterval(RangedNode):
+class ScheduleInterval(ScheduleNode, RangedNode):
+    # Over the whole sampling an interval would be plain CFG under another name.
+    written = Written("interval 0.2 0.6", "cfg", ("start_percent", "end_percent"), least=1, method=True)
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -119,7 +152,9 @@ class ScheduleInterval(RangedNode):
         return io.NodeOutput(Interval(cfg, start_percent, end_percent))
 
 
-class ScheduleSNR(CheckedNode):
+class ScheduleSNR(ScheduleNode):
+    written = Written("SNR 1.0", "cfg", ("spread",), method=True)
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -145,7 +180,7 @@ class ScheduleSNR(CheckedNode):
         return io.NodeOutput(SNR(cfg, spread))
 
 
-class ScheduleCurve(CheckedNode):
+class ScheduleCurve(ScheduleNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(
@@ -170,7 +205,7 @@ class ScheduleCurve(CheckedNode):
         return io.NodeOutput(Curve(tuple(points)))
 
 
-class ScheduleCombine(CheckedNode):
+class ScheduleCombine(ScheduleNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return _schema(

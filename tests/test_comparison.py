@@ -316,7 +316,7 @@ BAD: dict[str, tuple[Prompt, str]] = {
     "not finite": (compare("cfg", "nan", "none", ""), "cfg must be a number between 0 and 100; got nan"),
     "cfg": (compare("cfg", "3, 101", "none", ""), "cfg must be a number between 0 and 100; got 101"),
     "strength": (compare("strength", "-1", "none", ""), "strength must be a number between 0 and 2; got -1"),
-    "seed": (compare("seed", "1.5", "none", ""), "seed takes whole numbers such as 1, 2, 3; got '1.5'"),
+    "seed": (compare("seed", "1.5", "none", ""), "seed takes whole numbers such as 1, 2, +1; got '1.5'"),
     "no values": (compare("cfg", " , ", "none", ""), "cfg has no values"),
     "same axis": (compare("cfg", "1, 2", "cfg", "3"), "columns and rows are both cfg"),
     "unknown axis": (compare("sampler", "euler", "none", ""), "an axis must be one of none, method, cfg"),

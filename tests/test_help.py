@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image
 
 from reg_pack.nodes import NODES
-from reg_pack.nodes.compare.axes import AXES, NONE, Tile, read_values
+from reg_pack.nodes.compare.axes import AXES, Axis
+from reg_pack.nodes.compare.tile import ConnectedSchedule, Tile
 from reg_pack.nodes.inputs import denoise_input, rectification_inputs, sampler_inputs
 
 pytestmark = pytest.mark.host
@@ -91,12 +93,26 @@ def test_what_stands_in_backticks_can_be_chosen(node_id: str) -> None:
         assert words in options, f"no input can be set to {words!r}"
 
 
-def test_axes_of_the_sheet_take_the_values_on_its_page() -> None:
-    base = Tile(cfg=5.0, seed=0, strength=1.0, form="row-sum", estimator="auto")
-    examples = {axis.strip("`"): re.findall("`([^`]+)`", values)[0] for axis, values in table("REG_Compare", "axis")}
-    assert set(examples) == set(AXES) - {NONE}
-    for axis, values in examples.items():
-        assert len(read_values(axis, values, base)) == values.count(",") + 1
+def test_table_of_axes_is_theirs() -> None:
+    right = [[f"`{axis.name}`", examples_of(axis)] for axis in AXES.values() if axis.examples()]
+    lines = "\n".join(f"| {name} | {values} |" for name, values in right)
+    assert table("REG_Compare", "axis") == right, f"write these lines into the table of the page:\n{lines}"
+
+
+def examples_of(axis: Axis) -> str:
+    return f"`{axis.examples()}`" + (f" ({axis.remark})" if axis.remark else "")
+
+
+@pytest.mark.parametrize("name", AXES)
+def test_axis_takes_its_examples(name: str) -> None:
+    axis, base = AXES[name], Tile({"seed": 5}, connected=ConnectedSchedule(["schedule", 0]))
+    values = axis.values(axis.examples(), base)
+    assert len(values) == axis.examples().count(",") + 1
+    tiles = [value.apply(base) for value in values]
+    assert not any(tile == other for tile, other in itertools.combinations(tiles, 2))
+    for tile in tiles:
+        changed = {name for name, setting in tile.settings.items() if setting != base.settings.get(name)}
+        assert changed == set(axis.sets)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DOCS.iterdir() if path.suffix != ".md"))

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from reg_pack.nodes import NODES
-from reg_pack.nodes.compare.axes import Tile, compare, read_values
+from reg_pack.nodes.compare.grid import compare, find
+from reg_pack.nodes.compare.tile import Tile
 from reg_pack.nodes.guidance import RectifiedGuidance
 from reg_pack.nodes.guiders import RectifiedAutoGuider, RectifiedGuider
 from reg_pack.nodes.kinds import KINDS, CheckedNode, received
@@ -24,7 +25,7 @@ from tiny_models import FAMILIES, conditioning, empty_latent
 
 pytestmark = pytest.mark.host
 
-BASE = Tile(cfg=4.0, seed=7, strength=1.0, form="row-sum", estimator="auto")
+BASE = Tile({"cfg": 4.0, "seed": 7, "strength": 1.0})
 FLOW = FAMILIES["SD3 flow"]()
 REG = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
 CONDS = {"positive": conditioning(1), "negative": conditioning(2)}
@@ -144,14 +145,14 @@ LONG = {
 def test_values_of_an_axis_are_refused_in_few_words(case: str) -> None:
     axis, text, said = LONG[case]
     with pytest.raises(ValueError, match=said) as error:
-        read_values(axis, text, BASE)
+        find(axis).values(text, BASE)
     assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize("axis", [None, ["cfg"], {"cfg": 1}, "x" * 10**6])
 def test_what_is_no_axis_is_refused(axis: Any) -> None:
     with pytest.raises(ValueError, match="an axis must be one of none, method") as error:
-        compare(BASE, (axis, "1"), ("none", ""), False)
+        compare(BASE, (axis, "1"), ("none", ""))
     assert len(str(error.value)) < 400
 
 

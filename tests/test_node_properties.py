@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 import nodes as host_nodes
 from arbitrary import LONGEST_MESSAGE, anything, examples
 from reg_pack.nodes import NODES
-from reg_pack.nodes.compare.comparison import DrawnTile
+from reg_pack.nodes.compare.parts import DrawnTile
 from reg_pack.nodes.host.stopwatch import Stopwatch
 from reg_pack.nodes.playground.pixels import PixelVAE
 from reg_pack.reg_core.schedule import Linear

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.latest import io
 
-from .comparison import Compare, CompareSheet, CompareStopwatch, CompareTile
+from .comparison import Compare
+from .parts import CompareSheet, CompareStopwatch, CompareTile
 
 NODES: list[type[io.ComfyNode]] = [Compare, CompareStopwatch, CompareTile, CompareSheet]

@@ -9,13 +9,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from comfy_execution.graph_utils import is_link
-
-from .axes import CONNECTED, Tile
+from ..host.graph import is_link
+from .tile import Link, Tile
 
 Node = dict[str, Any]
 Prompt = dict[str, Node]
-Link = list[Any]
 
 
 class Numbers:
@@ -38,7 +36,7 @@ class Numbers:
 
 @dataclass
 class TileGraph:
-    """Nodes in API format. ``links`` leads to what is connected, ``sampling`` and ``rectification`` are for all tiles.
+    """Nodes in API format. ``links`` leads to what is connected to the sheet.
 
     The id of a node depends on what it does alone. The host counts the id of some nodes as part of what they do, so a
     tile keeps its place in the cache, when columns and rows are added, only if its nodes keep their ids. Tiles that
@@ -47,8 +45,6 @@ class TileGraph:
 
     prefix: str
     links: dict[str, Link]
-    sampling: dict[str, Any]
-    rectification: dict[str, Any]
     numbers: Numbers
     nodes: Prompt = field(default_factory=dict)
 
@@ -68,7 +64,7 @@ class TileGraph:
                 "model": sampler["model"],
                 "run": self._digest(sampler),  # one for each run, also where several tiles have the same model
                 "rectified": tile.guided,
-                "scheduled": tile.schedule is not None,
+                "scheduled": tile.followed is not None,
             },
         )
         image = self._decoded(label, {**sampler, "model": stopwatch})
@@ -77,7 +73,7 @@ class TileGraph:
 
     def prompt(self, tile: Tile, label: str, find: Callable[[str], Node]) -> Prompt:
         """The prompt that draws and saves a tile alone; ``find`` gives a node of the running prompt by its id."""
-        alone = TileGraph(self.prefix, self.links, self.sampling, self.rectification, self.numbers)
+        alone = TileGraph(self.prefix, self.links, self.numbers)
         image = alone._decoded(label, alone._sampler(tile))
         save = alone.add("SaveImage", f"Save {label}", {"images": image, "filename_prefix": "REG"})
         return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0], self.numbers)
@@ -88,25 +84,17 @@ class TileGraph:
 
     def _sampler(self, tile: Tile) -> dict[str, Any]:
         conditioning = {name: self.links[name] for name in ("positive", "negative", "latent_image")}
-        return {"model": self._model(tile), **conditioning, **self.sampling, "cfg": tile.cfg, "seed": tile.seed}
+        return {"model": self._model(tile), **conditioning, **tile.sampling}
 
     def _model(self, tile: Tile) -> Link:
-        schedule = self._schedule(tile)
-        inputs = {"model": self.links["model"], **({} if schedule is None else {"schedule": schedule})}
+        schedule, inputs = tile.followed, {"model": self.links["model"]}
+        if schedule is not None:
+            inputs["schedule"] = schedule.link(self.add, tile.settings["cfg"])
         if tile.guided:
-            settings = {"strength": tile.strength, "form": tile.form, "estimator": tile.estimator}
-            return self.add("REG_Guidance", "REG", {**inputs, **settings, **self.rectification})
+            return self.add("REG_Guidance", "REG", {**inputs, **tile.rectification})
         if schedule is not None:
             return self.add("REG_ApplySchedule", "Apply Guidance Schedule", inputs)
         return self.links["model"]
-
-    def _schedule(self, tile: Tile) -> Link | None:
-        if tile.schedule is None:
-            return None
-        if tile.schedule.name == CONNECTED:
-            return self.links["schedule"]
-        class_type, inputs = tile.schedule.node(tile.cfg)
-        return self.add(class_type, f"Guidance Schedule: {tile.schedule}", inputs)
 
     @staticmethod
     def _digest(content: Any) -> str:
