@@ -1,4 +1,4 @@
-"""Show, test or measure this node pack from a fresh clone: `python run.py demo`, `test`, `bench` or `compatibility`.
+"""Show, test or measure this node pack from a fresh clone: `python run.py demo`, `test`, `bench` and others.
 
 All commands fetch what they need (a private Python environment and, unless one is there already, a pinned ComfyUI)
 into a cache folder of the user, so that nothing is added to the repository. A second run starts at once.
@@ -10,13 +10,14 @@ import sys
 from typing import NoReturn
 
 OLDEST_PYTHON = (3, 10)
-COMMANDS = ("demo", "test", "bench", "compatibility")
+COMMANDS = ("demo", "test", "bench", "compatibility", "locales")
 DEMO_OPTIONS = ("--serve", "--port", "--output", "--help")
 USAGE = 2
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
 BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
 COMPATIBILITY_HELP = "try REG beside every node of ComfyUI on every family of models, and write docs/compatibility.md"
+LOCALES_HELP = "write the English texts of the nodes to locales/, and list what each language lacks"
 DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
 
 
@@ -64,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
     compatibility = commands.add_parser("compatibility", help=COMPATIBILITY_HELP, description=COMPATIBILITY_HELP)
     compatibility.add_argument("--only", metavar="WORD", help="nodes and families whose name has this word in it")
     compatibility.add_argument("--missing", action="store_true", help="only what has not been tried yet")
+    commands.add_parser("locales", help=LOCALES_HELP, description=LOCALES_HELP)
     return parser
 
 
@@ -98,6 +100,10 @@ def dispatch(arguments: list) -> int:
         from bootstrap.commands import run_compatibility
 
         return run_compatibility(options.only, options.missing)
+    if options.command == "locales":
+        from bootstrap.locales import run_locales
+
+        return run_locales()
     from bootstrap.commands import run_demo
 
     return run_demo(serve=options.serve, port=options.port, output=os.path.abspath(options.output))

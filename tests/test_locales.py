@@ -3,90 +3,99 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from reg_pack.nodes import NODES
+from bootstrap.errors import BootstrapError
+from bootstrap.locales import ENGLISH, LOCALES, MESSAGE_FORMAT, NODES, WORDS, changed, english, faults, languages, texts
+from reg_pack import nodes
 
 pytestmark = pytest.mark.host
 
-LOCALES = Path(__file__).parents[1] / "locales"
-TRANSLATIONS = ["zh", "ja", "ko", "fr", "es", "de", "ru"]
-SHOWN = [node for node in NODES if not node.GET_SCHEMA().is_dev_only]
-HOSTS_OWN_OPTIONS = {"sampler_name", "scheduler"}
-Texts = dict[tuple[str, ...], str]
+
+def test_english_is_what_the_nodes_say() -> None:
+    assert not changed(nodes.NODES), "run `python run.py locales`, then translate these texts"
 
 
-def read(language: str, name: str) -> dict[str, Any]:
-    return json.loads((LOCALES / language / name).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("language", languages())
+def test_language_has_every_text(language: str) -> None:
+    assert faults(nodes.NODES, language) == {}
 
 
-def texts(tree: dict[str, Any], path: tuple[str, ...] = ()) -> Texts:
-    """Every text by its path, as ("REG_Guidance", "inputs", "model", "name")."""
-    found: Texts = {}
-    for key, value in tree.items():
-        found |= texts(value, (*path, key)) if isinstance(value, dict) else {(*path, key): value}
-    return found
+def test_english_has_no_sign_of_the_message_format() -> None:
+    assert not [path for path, text in texts(english(nodes.NODES)).items() if set(text) & MESSAGE_FORMAT]
 
 
-def input_texts(name: str, kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "tooltip": settings["tooltip"]}
-    if kind == "COMBO" and name not in HOSTS_OWN_OPTIONS:
-        entry["options"] = {option: option for option in settings["options"]}
-    return entry
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return shutil.copytree(LOCALES, tmp_path / "locales")
 
 
-def english() -> dict[str, Any]:
-    """locales/en/nodeDefs.json as it follows from the schemas."""
-    nodes: dict[str, Any] = {}
-    for node in SHOWN:
-        info = node.GET_NODE_INFO_V1()
-        inputs = {**info["input"].get("required", {}), **info["input"].get("optional", {})}
-        outputs = zip(info["output_name"], info["output_tooltips"], strict=True)
-        nodes[info["name"]] = {
-            "display_name": info["display_name"],
-            "description": info["description"],
-            "inputs": {name: input_texts(name, *spec) for name, spec in inputs.items()},
-            "outputs": {str(index): {"name": name, "tooltip": tip} for index, (name, tip) in enumerate(outputs)},
-        }
-    return nodes
+def change(file: Path, place: tuple[str, ...], text: str | None) -> None:
+    """Put another text, or none, in a place of a file."""
+    tree = json.loads(file.read_text("utf-8"))
+    *parents, name = place
+    entry = tree
+    for key in parents:
+        entry = entry[key]
+    entry.pop(name, None)
+    if text is not None:
+        entry[name] = text
+    file.write_text(json.dumps(tree), "utf-8")
 
 
-def test_english_is_what_the_nodes_say(tmp_path: Path) -> None:
-    right = tmp_path / "nodeDefs.json"
-    right.write_text(json.dumps(english(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    kept, now = texts(read("en", "nodeDefs.json")), texts(english())
-    changed = sorted(path for path in kept.keys() | now.keys() if kept.get(path) != now.get(path))
-    assert not changed, (
-        f"the nodes say something else than locales/en/nodeDefs.json. Replace it with {right}, which this test wrote, "
-        f"then translate these texts in {', '.join(TRANSLATIONS)}: {changed}"
+CFG = ("REG_ScheduleConstant", "inputs", "cfg", "tooltip")
+CATEGORY = ("nodeCategories", "playground")
+
+
+@pytest.mark.parametrize(
+    ("file", "place", "text", "fault"),
+    [
+        (NODES, CFG, None, "missing"),
+        (NODES, ("REG_ScheduleConstant", "inputs", "weight"), "Gewicht", "not of any node"),
+        (NODES, CFG, " ", "empty"),
+        (NODES, CFG, texts(english(nodes.NODES))[CFG], "still English"),
+        (NODES, CFG, "Gewicht {cfg}", "with one of the signs @ { | }"),
+        (WORDS, CATEGORY, None, "missing"),
+        (WORDS, CATEGORY, "playground", "still English"),
+        (WORDS, ("nodeCategories", "model"), "Modell", "not of any node"),
+    ],
+)
+def test_fault_is_named(copy: Path, file: str, place: tuple[str, ...], text: str | None, fault: str) -> None:
+    change(copy / "de" / file, place, text)
+    assert faults(nodes.NODES, "de", copy) == {fault: [place]}
+    assert faults(nodes.NODES, "fr", copy) == {}
+
+
+def test_new_language_is_a_folder(copy: Path) -> None:
+    (copy / "it").mkdir()
+    assert "it" in languages(copy)
+    (places,) = faults(nodes.NODES, "it", copy).values()
+    assert set(texts(english(nodes.NODES))) < set(places)
+
+
+def test_file_that_is_no_json_is_named(copy: Path) -> None:
+    (copy / "de" / NODES).write_text("{", "utf-8")
+    with pytest.raises(BootstrapError, match="Expected JSON in .*nodeDefs.json"):
+        faults(nodes.NODES, "de", copy)
+
+
+def test_command_writes_the_english_and_lists_what_others_lack(copy: Path) -> None:
+    change(copy / ENGLISH / NODES, CFG, "Weight.")
+    change(copy / "de" / NODES, CFG, None)
+    command = [sys.executable, "-m", "bootstrap", "bootstrap.locales", "--host", os.environ["COMFYUI_PATH"]]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    done = subprocess.run(
+        [*command, "--folder", str(copy)], cwd=LOCALES.parent, env=environment, capture_output=True, text=True
     )
-
-
-@pytest.mark.parametrize("language", TRANSLATIONS)
-def test_every_text_is_translated(language: str) -> None:
-    source, translated = texts(english()), texts(read(language, "nodeDefs.json"))
-    missing, surplus = sorted(source.keys() - translated.keys()), sorted(translated.keys() - source.keys())
-    assert not missing, "these are missing"
-    assert not surplus, "no node has these any more"
-    assert not [path for path, text in translated.items() if not text.strip()], "these are empty"
-    # Single words may be the same in two languages; sentences and ids such as start_percent are not.
-    same = [path for path, text in translated.items() if text == source[path] and ("_" in text or text.endswith("."))]
-    assert not same, "these are still English"
-
-
-@pytest.mark.parametrize("language", ["en", *TRANSLATIONS])
-def test_no_text_has_the_signs_of_the_message_format(language: str) -> None:
-    # The user interface reads {name}, @:key and a | b as placeholders, links and plurals.
-    assert not [path for path, text in texts(read(language, "nodeDefs.json")).items() if set(text) & set("{}@|")]
-
-
-@pytest.mark.parametrize("language", TRANSLATIONS)
-def test_the_own_categories_are_translated(language: str) -> None:
-    # The user interface brings the other words of the categories: advanced, guidance, model, sampling, guiders.
-    names = read(language, "main.json")["nodeCategories"]
-    words = {word for node in SHOWN for word in node.GET_SCHEMA().category.split("/")}
-    assert names.keys() == words - {"advanced", "guidance", "model", "sampling", "guiders"}
-    assert all(text.strip() and text != word for word, text in names.items())
+    assert done.returncode == 1, done.stderr
+    assert (copy / ENGLISH / NODES).read_bytes() == (LOCALES / ENGLISH / NODES).read_bytes()
+    place = " > ".join(CFG)
+    said = done.stdout[done.stdout.index(str(copy)) :]
+    assert f"{ENGLISH}/{NODES}: written\n" in said.replace(os.sep, "/")
+    assert f"say the same:\n  {place}\nde: faults\n missing:\n  {place}\nes: complete\n" in said
