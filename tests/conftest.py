@@ -29,7 +29,7 @@ from bootstrap.pack import forget_repository, import_pack  # noqa: E402
 from bootstrap.torch_builds import mend_imports  # noqa: E402
 
 HOST = os.environ.get("COMFYUI_PATH")
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "workflows"]
 forget_repository()
 sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the host
 mend_imports()

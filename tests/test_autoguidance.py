@@ -18,8 +18,8 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced, nodes_pag, nodes_slg
-from test_server import REG, custom, images, node, playground, queue_goes_on, server, stock  # noqa: F401
 from torch import Tensor
+from workflows import REG, custom, images, node, playground, queue_goes_on, stock
 
 from bootstrap.errors import BootstrapError
 from bootstrap.server import ComfyServer
@@ -703,7 +703,7 @@ def guided(name: str, **changes: Any) -> dict[str, Any]:
     return {f"guider of {name}": node("REG_AutoGuider", **inputs), name: custom(f"guider of {name}")}
 
 
-def test_in_a_real_server(server: ComfyServer) -> None:  # noqa: F811
+def test_in_a_real_server(server: ComfyServer) -> None:
     """Plain, it is the host's skip layer guidance; REG keeps more of the greys; a second model may stand in."""
     skip = {"double_layers": "1", "single_layers": "", "scale": 0.25, "start_percent": 0.0, "end_percent": 1.0}
     prompt = playground() | {
@@ -738,7 +738,7 @@ def test_in_a_real_server(server: ComfyServer) -> None:  # noqa: F811
     ],
 )
 def test_the_server_refuses_and_goes_on(
-    server: ComfyServer,  # noqa: F811
+    server: ComfyServer,
     changes: dict[str, str],
     message: str,
 ) -> None:

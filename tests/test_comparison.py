@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pytest
 from PIL import Image
-from test_server import SAMPLING, node, picture, playground, server  # noqa: F401
+from workflows import SAMPLING, Prompt, node, picture, playground
 
 from bootstrap.errors import BootstrapError
 from bootstrap.server import ComfyServer
@@ -21,7 +21,6 @@ pytestmark = pytest.mark.host
 REG = {"strength": 1.0, "form": "row-sum", "estimator": "auto", "start_percent": 0.0, "end_percent": 1.0}
 LINKS = {"model": ["model", 0], "positive": ["digits", 0], "negative": ["digits", 1], "latent_image": ["latent", 0]}
 SIZE = 64
-Prompt = dict[str, Any]
 
 
 def sources() -> Prompt:
@@ -41,11 +40,11 @@ def saved(prompt: Prompt, output: int) -> Prompt:
     return prompt | {"save": node("SaveImage", images=["compare", output], filename_prefix="test")}
 
 
-def drawn(server: ComfyServer, entries: list[dict[str, str]]) -> list[np.ndarray]:  # noqa: F811
+def drawn(server: ComfyServer, entries: list[dict[str, str]]) -> list[np.ndarray]:
     return [picture(server, entry) for entry in entries]
 
 
-def by_hand(server: ComfyServer, tiles: list[Prompt]) -> list[np.ndarray]:  # noqa: F811
+def by_hand(server: ComfyServer, tiles: list[Prompt]) -> list[np.ndarray]:
     """What the workflows draw that somebody builds for these tiles: a sampler's changes and what is before it."""
     prompt = sources()
     for index, tile in enumerate(tiles):
@@ -87,7 +86,7 @@ class Events:
             self.shown.append({"at": data["display_node"], **data["output"]})
 
 
-def shown(server: ComfyServer, prompt: Prompt) -> tuple[Events, dict[str, Any], Any]:  # noqa: F811
+def shown(server: ComfyServer, prompt: Prompt) -> tuple[Events, dict[str, Any], Any]:
     """The events of a run, what the page gets for the node, and what the prompt has saved."""
     events = Events()
     results = server.run(prompt, events)
@@ -176,7 +175,7 @@ HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
 
 
 @pytest.mark.parametrize("case", HAND_BUILT)
-def test_tiles_are_what_the_workflow_built_by_hand_draws(server: ComfyServer, case: str) -> None:  # noqa: F811
+def test_tiles_are_what_the_workflow_built_by_hand_draws(server: ComfyServer, case: str) -> None:
     prompt, tiles = HAND_BUILT[case]
     _, output, save = shown(server, saved(prompt, 1))
     expected = by_hand(server, tiles)
@@ -186,7 +185,7 @@ def test_tiles_are_what_the_workflow_built_by_hand_draws(server: ComfyServer, ca
         assert np.array_equal(image, hand), (index // 2, output["reg_tiles"][index // 2]["label"])
 
 
-def test_sheet_shows_in_the_node_and_has_the_pixels_of_every_tile(server: ComfyServer) -> None:  # noqa: F811
+def test_sheet_shows_in_the_node_and_has_the_pixels_of_every_tile(server: ComfyServer) -> None:
     """Without SaveImage, too: the node itself is an output."""
     prompt = compare("method", "CFG, REG", "cfg", "3, 6", seed=11)
     events, output, _ = shown(server, prompt)
@@ -207,7 +206,7 @@ def test_sheet_shows_in_the_node_and_has_the_pixels_of_every_tile(server: ComfyS
         assert in_sheet(sheet, image)
 
 
-def test_only_new_tiles_are_sampled_and_the_others_keep_their_time(server: ComfyServer) -> None:  # noqa: F811
+def test_only_new_tiles_are_sampled_and_the_others_keep_their_time(server: ComfyServer) -> None:
     first, before, _ = shown(server, compare("method", "CFG, REG", "cfg", "3, 6", seed=21))
     second, after, _ = shown(server, compare("method", "CFG, SNR, REG", "cfg", "6, 3", seed=21))
     again, same, _ = shown(server, compare("method", "CFG, SNR, REG", "cfg", "6, 3", seed=21))
@@ -219,13 +218,13 @@ def test_only_new_tiles_are_sampled_and_the_others_keep_their_time(server: Comfy
     assert times == {tile["label"]: tile["seconds"] for tile in same["reg_tiles"]}
 
 
-def test_tiles_that_come_out_the_same_are_sampled_once(server: ComfyServer) -> None:  # noqa: F811
+def test_tiles_that_come_out_the_same_are_sampled_once(server: ComfyServer) -> None:
     events, output, _ = shown(server, compare("method", "CFG, REG", "strength", "0, 0.5, 1", seed=31))
     assert len(events.sampled) == 3
     assert len(output["reg_tiles"]) == 6
 
 
-def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:  # noqa: F811
+def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:
     """Posted as it is, also where the node was in a subgraph, whose ids a prompt of its own cannot have."""
     prompt = saved(compare("method", "CFG, REG, SNR 1", "schedule", "connected, linear", schedule=["plan", 0]), 1)
     prompt |= {"plan": CONNECTED}
@@ -253,7 +252,7 @@ def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:
         assert all(map(np.array_equal, drawn(server, result["images"]), made[2 * index : 2 * index + 2])), tile["label"]
 
 
-def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> None:  # noqa: F811
+def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> None:
     prompt = saved(compare("method", "CFG, REG", "seed", "41, 42"), 0)
     for _ in range(2):  # the second time everything comes from the cache
         _, output, save = shown(server, prompt)
@@ -267,7 +266,7 @@ def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> N
     assert prompts(opened["reg_tiles"]) == prompts(output["reg_tiles"])
 
 
-def test_long_text_is_in_the_file_once_and_not_once_a_tile(server: ComfyServer) -> None:  # noqa: F811
+def test_long_text_is_in_the_file_once_and_not_once_a_tile(server: ComfyServer) -> None:
     """64 tiles of a prompt of 10 KB, in a subgraph, whose ids are none for a prompt of its own."""
     text = "38" + " painted in oil, highly detailed" * 320
     prompt = saved(compare("cfg", "1,2,3,4,5,6,7,8", "method", "CFG, REG, SNR 1, SNR 2, SNR 3, SNR 4, SNR 5, SNR 6"), 0)
@@ -289,7 +288,7 @@ def test_long_text_is_in_the_file_once_and_not_once_a_tile(server: ComfyServer) 
         assert words == text
 
 
-def test_linked_widgets(server: ComfyServer) -> None:  # noqa: F811
+def test_linked_widgets(server: ComfyServer) -> None:
     prompt = compare("method", "", "none", "", seed=51) | {
         "weight": node("PrimitiveFloat", value=4.0),
         "text": node("PrimitiveString", value="REG, CFG"),
@@ -327,7 +326,7 @@ BAD: dict[str, tuple[Prompt, str]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_values_are_refused_before_anything_runs(server: ComfyServer, case: str) -> None:  # noqa: F811
+def test_bad_values_are_refused_before_anything_runs(server: ComfyServer, case: str) -> None:
     prompt, message = BAD[case]
     events = Events()
     with pytest.raises(BootstrapError) as refused:
@@ -338,14 +337,14 @@ def test_bad_values_are_refused_before_anything_runs(server: ComfyServer, case: 
 
 
 @pytest.mark.parametrize("carried", ["REG", "a guidance schedule"])
-def test_model_that_already_has_guidance_is_refused(server: ComfyServer, carried: str) -> None:  # noqa: F811
+def test_model_that_already_has_guidance_is_refused(server: ComfyServer, carried: str) -> None:
     before = reg() if carried == "REG" else scheduled()
     prompt = compare("method", "CFG", "none", "", model=["before", 0]) | {"before": before, "schedule": CONNECTED}
     with pytest.raises(BootstrapError, match=f"already carries {carried}"):
         server.run(prompt)
 
 
-def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> None:  # noqa: F811
+def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> None:
     long = compare("method", "CFG, REG", "cfg", "3, 6", seed=61, steps=2000)
 
     def interrupt(kind: str, data: Mapping[str, Any]) -> None:
@@ -359,7 +358,7 @@ def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> No
     assert all(tile["seconds"] > 0 for tile in output["reg_tiles"])
 
 
-def test_vae_decodes_and_encodes_with_the_hosts_nodes(server: ComfyServer) -> None:  # noqa: F811
+def test_vae_decodes_and_encodes_with_the_hosts_nodes(server: ComfyServer) -> None:
     prompt = sources() | {
         "k": node("KSampler", **LINKS, **SAMPLING, seed=1, denoise=1.0),
         "vae": node("REG_PlaygroundVAE", size=32),
@@ -377,7 +376,7 @@ def test_vae_decodes_and_encodes_with_the_hosts_nodes(server: ComfyServer) -> No
 
 
 @pytest.mark.parametrize("encode", ["VAEEncodeForInpaint", "SetLatentNoiseMask"])
-def test_inpainting_keeps_what_is_not_masked(server: ComfyServer, encode: str) -> None:  # noqa: F811
+def test_inpainting_keeps_what_is_not_masked(server: ComfyServer, encode: str) -> None:
     """The right half of the picture is drawn again as another digit, in each tile."""
     pixels = {"pixels": ["image", 0], "vae": ["vae", 0]}
     masks = {

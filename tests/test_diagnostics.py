@@ -18,7 +18,7 @@ import aiohttp
 import numpy as np
 import pytest
 from PIL import Image
-from test_server import REG, SAMPLING, node, picture, playground, stock
+from workflows import REG, SAMPLING, node, picture, playground, stock
 
 from bootstrap.errors import BootstrapError
 from bootstrap.server import ComfyServer

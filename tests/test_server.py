@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import itertools
 import json
-import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import numpy as np
 import pytest
-from PIL import Image
+from workflows import (
+    REG,
+    SAMPLING,
+    Prompt,
+    custom,
+    images,
+    node,
+    picture,
+    playground,
+    queue_goes_on,
+    saved_prompts,
+    stock,
+)
 
 from bootstrap.errors import BootstrapError
 from bootstrap.server import ComfyServer
@@ -25,9 +33,6 @@ from bootstrap.workflow import to_prompt
 pytestmark = pytest.mark.host
 
 ROOT = Path(__file__).parents[1]
-REG = {"strength": 1.0, "form": "row-sum", "estimator": "auto", "start_percent": 0.0, "end_percent": 1.0}
-SAMPLING = {"steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple"}
-Prompt = dict[str, Any]
 
 # Saved workflows rely on these orders: they are appended to, never changed.
 RANGE = ["start_percent", "end_percent"]
@@ -91,80 +96,6 @@ OUTPUTS = {
     "REG_CompareTile": ["REG_TILES"],
     "REG_CompareSheet": ["IMAGE", "IMAGE"],
 } | {node: ["GUIDANCE_SCHEDULE"] for node in INPUTS if node.startswith("REG_Schedule")}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    folder = tmp_path_factory.mktemp("server")
-    front_end = None
-    if importlib.util.find_spec("comfyui_frontend_package") is None or "0.16" in (
-        Path(os.environ["COMFYUI_PATH"]) / "comfyui_version.py"
-    ).read_text("utf-8"):  # the API is what is tested; a frontend of another version is no part of it
-        front_end = tmp_path_factory.mktemp("front_end")
-        (front_end / "index.html").write_text("<!doctype html>", "utf-8")
-    host = Path(os.environ["COMFYUI_PATH"])
-    with ComfyServer(host, folder, front_end_root=front_end, arguments=["--cpu"]) as running:
-        yield running
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def playground(seed: int = 1) -> Prompt:
-    """Stock loader, playground conditioning, empty latent, REG on the model."""
-    return {
-        "model": node("UNETLoader", unet_name="reg_playground_digits.safetensors", weight_dtype="default"),
-        "digits": node("REG_PlaygroundConditioning", classes="38"),
-        "latent": node("EmptySD3LatentImage", width=64, height=64, batch_size=2),
-        "reg": node("REG_Guidance", model=["model", 0], **REG),
-        "noise": node("RandomNoise", noise_seed=seed),
-        "sampler": node("KSamplerSelect", sampler_name="euler"),
-        "sigmas": node("BasicScheduler", model=["model", 0], scheduler="simple", steps=4, denoise=1.0),
-    }
-
-
-def stock(model: str, seed: int = 1, **changes: Any) -> dict[str, Any]:
-    inputs = {**SAMPLING, "positive": ["digits", 0], "negative": ["digits", 1], "latent_image": ["latent", 0]}
-    return node("KSampler", model=[model, 0], seed=seed, denoise=1.0, **{**inputs, **changes})
-
-
-def custom(guider: str) -> dict[str, Any]:
-    links = {"noise": ["noise", 0], "sampler": ["sampler", 0], "sigmas": ["sigmas", 0], "latent_image": ["latent", 0]}
-    return node("SamplerCustomAdvanced", guider=[guider, 0], **links)
-
-
-def images(server: ComfyServer, prompt: Prompt, *samplers: str) -> list[np.ndarray]:
-    """What each sampler of the prompt draws, decoded and saved by the server, [batch, height, width, 3]."""
-    prompt = dict(prompt)
-    for sampler in samplers:
-        prompt[f"decode {sampler}"] = node("REG_PlaygroundDecode", samples=[sampler, 0], size=64)
-        prompt[f"save {sampler}"] = node("SaveImage", images=[f"decode {sampler}", 0], filename_prefix="test")
-    outputs = server.run(prompt)
-    return [
-        np.stack([picture(server, entry) for entry in outputs[f"save {sampler}"]["images"]]) for sampler in samplers
-    ]
-
-
-def picture(server: ComfyServer, entry: dict[str, str]) -> np.ndarray:
-    query = urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
-    return np.asarray(Image.open(io.BytesIO(server.read(f"/view?{query}"))).convert("RGB"))
-
-
-def saved_prompts(server: ComfyServer, prompt: Prompt, sampler: str) -> list[Prompt]:
-    """The prompts that the host has saved inside the images that it draws."""
-    prompt = prompt | {
-        "decode": node("REG_PlaygroundDecode", samples=[sampler, 0], size=64),
-        "save": node("SaveImage", images=["decode", 0], filename_prefix="test"),
-    }
-    entries = server.run(prompt)["save"]["images"]
-    queries = [urlencode({key: entry[key] for key in ("filename", "subfolder", "type")}) for entry in entries]
-    return [json.loads(Image.open(io.BytesIO(server.read(f"/view?{query}"))).text["prompt"]) for query in queries]
-
-
-def queue_goes_on(server: ComfyServer, seed: int) -> bool:
-    (drawn,) = images(server, playground(seed) | {"k": stock("reg", seed)}, "k")
-    return drawn.shape == (2, 64, 64, 3)
 
 
 def ordered_inputs(info: dict[str, Any]) -> list[str]:
