@@ -7,19 +7,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
-import comfy.model_management
-import comfy_execution.progress
-import execution
-import folder_paths
 import pytest
 import torch
+from executor import Anything, End, execute
+from executor import host as host
 from hypothesis import given
 from hypothesis import strategies as st
 
-import nodes as host_nodes
 from arbitrary import LONGEST_MESSAGE, anything, examples
 from reg_pack.nodes import NODES
 from reg_pack.nodes.compare.parts import DrawnTile
@@ -66,60 +62,6 @@ texts = st.one_of(
 )
 
 
-class Anything:
-    """A node of the host's older kind whose output goes into every input, as nodes of many packs have it."""
-
-    INPUT_TYPES = classmethod(lambda cls: {"required": {"name": ("STRING", {})}})
-    RETURN_TYPES = ("*",)
-    FUNCTION = "give"
-    CATEGORY = "test"
-    held: dict[str, Any] = {}
-
-    def give(self, name: str) -> tuple[Any]:
-        return (self.held[name],)
-
-
-class End:
-    """Asks for the outputs of a node and keeps them."""
-
-    INPUT_TYPES = classmethod(lambda cls: {"required": {}, "optional": {f"output{i}": ("*", {}) for i in range(6)}})
-    RETURN_TYPES = ()
-    OUTPUT_NODE = True
-    FUNCTION = "take"
-    CATEGORY = "test"
-    taken: list[Any] = []
-
-    def take(self, **outputs: Any) -> tuple[()]:
-        self.taken.extend(outputs.values())
-        return ()
-
-
-class Client:
-    """The part of the host's server that an executor talks to: nobody is connected."""
-
-    client_id = None
-    last_node_id = None
-
-    def send_sync(self, *message: Any) -> None:
-        pass
-
-
-@pytest.fixture(autouse=True, scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """The host with the nodes of the pack, as its loader adds them, and its temporary folder elsewhere."""
-    own, temporary = dict(host_nodes.NODE_CLASS_MAPPINGS), folder_paths.temp_directory
-    progress = comfy_execution.progress.global_progress_registry
-    for node in NODES:
-        host_nodes.NODE_CLASS_MAPPINGS[node.GET_SCHEMA().node_id] = node
-    host_nodes.NODE_CLASS_MAPPINGS |= {"Anything": Anything, "End": End}
-    folder_paths.temp_directory = str(tmp_path_factory.mktemp("temp"))
-    yield
-    host_nodes.NODE_CLASS_MAPPINGS.clear()
-    host_nodes.NODE_CLASS_MAPPINGS.update(own)
-    folder_paths.temp_directory = temporary
-    comfy_execution.progress.global_progress_registry = progress
-
-
 def run(node: Any, inputs: dict[str, Any], linked: dict[str, Any]) -> tuple[str, str]:
     """Who refused (the host, or nobody, or the type of the error that was raised) and the message."""
     schema = node.GET_SCHEMA()
@@ -129,17 +71,7 @@ def run(node: Any, inputs: dict[str, Any], linked: dict[str, Any]) -> tuple[str,
         "end": {"class_type": "End", "inputs": {f"output{i}": ["node", i] for i in range(len(schema.outputs))}},
     }
     prompt |= {f"to {name}": {"class_type": "Anything", "inputs": {"name": name}} for name in linked}
-    valid, _, outputs, errors = execution.asyncio.run(execution.validate_prompt("id", prompt, None))
-    if not valid or errors:
-        found = [error for entry in errors.values() for error in entry["errors"]]
-        assert "exception" not in " ".join(error["type"] for error in found), found
-        own = [error["details"] for error in found if error["type"] == "custom_validation_failed"]
-        return "host", max(own, key=len, default="")
-    executor = execution.PromptExecutor(Client(), cache_args={"lru": 0, "ram": 0, "ram_inactive": 0})
-    executor.execute(prompt, "id", {}, outputs)
-    comfy.model_management.unload_all_models()  # or the host collects garbage before every run
-    raised = [data for event, data in executor.status_messages if event == "execution_error"]
-    return (raised[0]["exception_type"], raised[0]["exception_message"]) if raised else ("", "")
+    return execute(prompt)
 
 
 def plain_value(spec: Any) -> Any:

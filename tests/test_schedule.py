@@ -113,6 +113,13 @@ def test_multiply_multiplies_the_amounts_of_guidance() -> None:
     assert Combined(Constant(4.0), Constant(1.0), "multiply")(0.5, 1.0) == 1
 
 
+@pytest.mark.parametrize("how", COMBINATIONS)
+def test_combination_that_is_no_number_is_refused(how: str) -> None:
+    combined = Combined(lambda progress, sigma: math.nan, Constant(2.0), how)
+    with pytest.raises(ValueError, match=f"{how} gives a guidance weight of nan. Lower"):
+        combined(0.1, 1.0)
+
+
 @pytest.mark.parametrize("progress", PROGRESS)
 def test_interval_of_weight_2_gates_the_other_schedule(progress: float) -> None:
     gated = Combined(SNR(6.0, 0.5), Interval(2.0, 0.2, 0.7), "multiply")

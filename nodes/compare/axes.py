@@ -155,8 +155,8 @@ def check_count(axis: Axis, name: str, count: int, least: int, most: int, text: 
     """Raises ValueError for more or fewer numbers after the name of a schedule than it takes."""
     if not least <= count <= most:
         takes = f"{least} to {most}" if least < most else f"{most or 'no'}"
-        legal = axis.examples()
-        raise ValueError(f"REG: {axis.name} {name} takes {takes} numbers, as in {legal}; got {shown(text)}")
+        numbers = f"{takes} number{'s' if takes != '1' else ''}"
+        raise ValueError(f"REG: {axis.name} {name} takes {numbers}, as in {axis.examples()}; got {shown(text)}")
 
 
 class SchedulesAxis(Axis):

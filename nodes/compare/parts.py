@@ -131,7 +131,7 @@ class CompareSheet(CheckedNode):
             sheet, scale = draw(cells, layout["columns"], layout["rows"], layout["caption"])
             if scale < 1:
                 tell(f"the sheet shows its tiles at {scale:.0%} of their size; the output tiles has them whole", node)
-            image = torch.from_numpy(np.asarray(sheet)).float()[None] / 255
+            image = torch.from_numpy(np.array(sheet)).float()[None] / 255
             preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
         images = torch.cat([tile.images for tile in tiles])
         return io.NodeOutput(image, images, ui={"images": preview, "reg_tiles": entries})
