@@ -10,9 +10,14 @@ import comfy_execution.progress
 import execution
 import folder_paths
 import pytest
+import torch
+from torch import Tensor
+from workflows import Prompt, node
 
 import nodes as host_nodes
 from reg_pack.nodes import NODES
+from reg_pack.nodes.playground.pixels import PixelVAE
+from tiny_models import FAMILIES, conditioning, empty_latent
 
 
 class Anything:
@@ -58,8 +63,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The host with the nodes of the pack, as its loader adds them, and its temporary folder elsewhere."""
     own, temporary = dict(host_nodes.NODE_CLASS_MAPPINGS), folder_paths.temp_directory
     progress = comfy_execution.progress.global_progress_registry
-    for node in NODES:
-        host_nodes.NODE_CLASS_MAPPINGS[node.GET_SCHEMA().node_id] = node
+    for own_node in NODES:
+        host_nodes.NODE_CLASS_MAPPINGS[own_node.GET_SCHEMA().node_id] = own_node
     host_nodes.NODE_CLASS_MAPPINGS |= {"Anything": Anything, "End": End}
     folder_paths.temp_directory = str(tmp_path_factory.mktemp("temp"))
     yield
@@ -82,3 +87,45 @@ def execute(prompt: dict[str, Any]) -> tuple[str, str]:
     comfy.model_management.unload_all_models()  # or the host collects garbage before every run
     raised = [data for event, data in executor.status_messages if event == "execution_error"]
     return (raised[0]["exception_type"], raised[0]["exception_message"]) if raised else ("", "")
+
+
+SAMPLING = {"seed": 7, "steps": 3, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+LINKS = ("model", "positive", "negative", "latent_image")
+
+
+def run(prompt: Prompt, output: Any) -> Any:
+    """An output of a prompt whose links to a model, conditioning, latent and VAE are those of a tiny model.
+
+    Raises ValueError where the host or a node refuses it.
+    """
+    model = FAMILIES["SD3 flow"]()
+    Anything.held = {
+        "model": model,
+        "positive": conditioning(1),
+        "negative": conditioning(2),
+        "latent_image": empty_latent(model),
+        "vae": PixelVAE(32),
+    }
+    End.taken = []
+    sources = {name: node("Anything", name=name) for name in Anything.held}
+    with torch.inference_mode():
+        who, message = execute(sources | prompt | {"end": node("End", output0=output)})
+    if who:
+        raise ValueError(message)
+    return End.taken[0]
+
+
+def sheet(columns: tuple[str, str], rows: tuple[str, str] = ("none", "")) -> Tensor:
+    """All tiles of REG Compare, as one batch."""
+    axes = {"columns": columns[0], "column_values": columns[1], "rows": rows[0], "row_values": rows[1]}
+    method = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
+    links = {name: [name, 0] for name in (*LINKS, "vae")}
+    return run({"compare": node("REG_Compare", **links, **SAMPLING, cfg=4.0, **method, **axes)}, ["compare", 1])
+
+
+def sampled(before: Prompt | None = None, **changes: Any) -> Tensor:
+    """The host's KSampler, decoded, with other nodes before it."""
+    inputs = {name: [name, 0] for name in LINKS} | SAMPLING | {"cfg": 4.0} | changes
+    decode = node("VAEDecode", samples=["sampler", 0], vae=["vae", 0])
+    prompt = {"sampler": node("KSampler", **inputs), "decode": decode}
+    return run((before or {}) | prompt, ["decode", 0])

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pytest
 import torch
 from comfy_api.latest import io
-from executor import Anything, End, execute
 from executor import host as host
-from torch import Tensor
+from executor import sampled, sheet
+from workflows import node
 
 import nodes as host_nodes
 from reg_pack.nodes import schedules
 from reg_pack.nodes.compare.axes import AXES, NumberAxis
 from reg_pack.nodes.compare.comparison import Compare
-from reg_pack.nodes.playground.pixels import PixelVAE
 from reg_pack.nodes.schedules import ScheduleNode, Written
 from reg_pack.reg_core.schedule import (
     COMBINATIONS,
@@ -28,55 +27,8 @@ from reg_pack.reg_core.schedule import (
     of_weights,
     to_dict,
 )
-from tiny_models import FAMILIES, conditioning, empty_latent
 
 pytestmark = pytest.mark.host
-
-SAMPLING = {"seed": 7, "steps": 3, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
-LINKS = ("model", "positive", "negative", "latent_image")
-Prompt = dict[str, Any]
-
-
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
-    return {"class_type": class_type, "inputs": inputs}
-
-
-def run(prompt: Prompt, output: Any) -> Any:
-    """An output of a prompt whose links to a model, conditioning, latent and VAE are those of a tiny model.
-
-    Raises ValueError where the host or a node refuses it.
-    """
-    model = FAMILIES["SD3 flow"]()
-    Anything.held = {
-        "model": model,
-        "positive": conditioning(1),
-        "negative": conditioning(2),
-        "latent_image": empty_latent(model),
-        "vae": PixelVAE(32),
-    }
-    End.taken = []
-    sources = {name: node("Anything", name=name) for name in Anything.held}
-    with torch.inference_mode():
-        who, message = execute(sources | prompt | {"end": node("End", output0=output)})
-    if who:
-        raise ValueError(message)
-    return End.taken[0]
-
-
-def sheet(columns: tuple[str, str], rows: tuple[str, str] = ("none", "")) -> Tensor:
-    """All tiles of REG Compare, as one batch."""
-    axes = {"columns": columns[0], "column_values": columns[1], "rows": rows[0], "row_values": rows[1]}
-    method = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
-    links = {name: [name, 0] for name in (*LINKS, "vae")}
-    return run({"compare": node("REG_Compare", **links, **SAMPLING, cfg=4.0, **method, **axes)}, ["compare", 1])
-
-
-def sampled(before: Prompt | None = None, **changes: Any) -> Tensor:
-    """The host's KSampler, decoded, with other nodes before it."""
-    inputs = {name: [name, 0] for name in LINKS} | SAMPLING | {"cfg": 4.0} | changes
-    decode = node("VAEDecode", samples=["sampler", 0], vae=["vae", 0])
-    prompt = {"sampler": node("KSampler", **inputs), "decode": decode}
-    return run((before or {}) | prompt, ["decode", 0])
 
 
 def help_of_axes() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from PIL import Image
 
 from reg_pack.nodes import NODES
 from reg_pack.nodes.compare.axes import AXES, Axis
-from reg_pack.nodes.compare.tile import ConnectedSchedule, Tile
 from reg_pack.nodes.inputs import denoise_input, rectification_inputs, sampler_inputs
 
 pytestmark = pytest.mark.host
@@ -101,18 +99,6 @@ def test_table_of_axes_is_theirs() -> None:
 
 def examples_of(axis: Axis) -> str:
     return f"`{axis.examples()}`" + (f" ({axis.remark})" if axis.remark else "")
-
-
-@pytest.mark.parametrize("name", AXES)
-def test_axis_takes_its_examples(name: str) -> None:
-    axis, base = AXES[name], Tile({"seed": 5}, connected=ConnectedSchedule(["schedule", 0]))
-    values = axis.values(axis.examples(), base)
-    assert len(values) == axis.examples().count(",") + 1
-    tiles = [value.apply(base) for value in values]
-    assert not any(tile == other for tile, other in itertools.combinations(tiles, 2))
-    for tile in tiles:
-        changed = {name for name, setting in tile.settings.items() if setting != base.settings.get(name)}
-        assert changed == set(axis.sets)
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in DOCS.iterdir() if path.suffix != ".md"))

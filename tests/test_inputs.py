@@ -11,8 +11,6 @@ import pytest
 import torch
 
 from reg_pack.nodes import NODES
-from reg_pack.nodes.compare.grid import compare, find
-from reg_pack.nodes.compare.tile import Tile
 from reg_pack.nodes.guidance import RectifiedGuidance
 from reg_pack.nodes.guiders import RectifiedAutoGuider, RectifiedGuider
 from reg_pack.nodes.kinds import KINDS, CheckedNode, received
@@ -25,7 +23,6 @@ from tiny_models import FAMILIES, conditioning, empty_latent
 
 pytestmark = pytest.mark.host
 
-BASE = Tile({"cfg": 4.0, "seed": 7, "strength": 1.0})
 FLOW = FAMILIES["SD3 flow"]()
 REG = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
 CONDS = {"positive": conditioning(1), "negative": conditioning(2)}
@@ -121,39 +118,6 @@ def test_a_value_that_was_refused_by_the_host_alone_is_refused_here() -> None:
                 ):
                     with pytest.raises(ValueError, match=spec.id):
                         received(spec, outside)
-
-
-LONG = {
-    "seed of 400 digits": ("seed", "9" * 400, "seed must be a whole number"),
-    "seed of 10,000 digits": ("seed", "9" * 10_000, "seed takes whole numbers"),
-    "seed beyond the last": ("seed", "+18446744073709551615", "seed must be a whole number"),
-    "seed below the first": ("seed", "+-8", "seed takes whole numbers"),
-    "seed in another format": ("seed", "1e3", "seed takes whole numbers"),
-    "hexadecimal": ("seed", "0x10", "seed takes whole numbers"),
-    "cfg too large for a float": ("cfg", "1e400", "cfg must be a number"),
-    "cfg of a million digits": ("cfg", "9" * 10**6, "cfg must be a number"),
-    "only commas": ("cfg", "," * 10**6, "cfg has no values"),
-    "a million values": ("schedule", "linear 7 1," * 10**6, "at most 64 tiles; schedule has 1000000 values"),
-    "a million numbers": ("schedule", "linear " + "1 " * 10**6, "linear takes 0 to 2 numbers"),
-    "a long name": ("method", "x" * 10**6, "method must be one of CFG, REG"),
-    "a long form": ("form", "x" * 10**6, "form must be one of"),
-    "not finite": ("schedule", "linear nan", "start_cfg of linear must be a number"),
-}
-
-
-@pytest.mark.parametrize("case", LONG)
-def test_values_of_an_axis_are_refused_in_few_words(case: str) -> None:
-    axis, text, said = LONG[case]
-    with pytest.raises(ValueError, match=said) as error:
-        find(axis).values(text, BASE)
-    assert len(str(error.value)) < 400
-
-
-@pytest.mark.parametrize("axis", [None, ["cfg"], {"cfg": 1}, "x" * 10**6])
-def test_what_is_no_axis_is_refused(axis: Any) -> None:
-    with pytest.raises(ValueError, match="an axis must be one of none, method") as error:
-        compare(BASE, (axis, "1"), ("none", ""))
-    assert len(str(error.value)) < 400
 
 
 @pytest.mark.parametrize(

@@ -136,14 +136,20 @@ class Compare(CheckedNode):
             "caption": _caption(comparison, inputs),
             "tiles": entries,
         }
-        followed = [tile.followed for tile in comparison.tiles]
-        if "cfg" in comparison.sets and any(schedule and not schedule.follows_cfg() for schedule in followed):
-            tell(
-                "the connected schedule sets the weight of its tiles, so the cfg axis does not change them",
-                cls.hidden.unique_id,
-            )
+        idle = _without_cfg(comparison)
+        if idle:
+            tell(f"{idle}, so the cfg axis does not change them", cls.hidden.unique_id)
         sheet, _ = graph.add("REG_CompareSheet", "Contact sheet", {"tiles": last, "layout": layout})
         return io.NodeOutput([sheet, 0], [sheet, 1], expand=graph.nodes)
+
+
+def _without_cfg(comparison: Comparison) -> str:
+    """Which schedules set the weight where an axis sets cfg; empty if none does."""
+    followed = [tile.followed for tile in comparison.tiles if "cfg" in comparison.sets]
+    names = list(dict.fromkeys(str(schedule) for schedule in followed if schedule and not schedule.follows_cfg()))
+    if len(names) > 1:
+        return f"the schedules {', '.join(names)} set the weight of their tiles"
+    return f"the {names[0]} schedule sets the weight of its tiles" if names else ""
 
 
 CAPTION: dict[str, Callable[[Any], str]] = {

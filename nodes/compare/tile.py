@@ -43,7 +43,7 @@ class WrittenSchedule:
         return " ".join([self.written.name, *(f"{number:g}" for number in self.numbers)])
 
     def follows_cfg(self) -> bool:
-        return True
+        return self.written.weight not in self.written.numbers[: len(self.numbers)]
 
     def link(self, add: Add, cfg: float) -> Link:
         return add(self.node.GET_SCHEMA().node_id, f"Guidance Schedule: {self}", self.inputs(cfg))
