@@ -304,7 +304,8 @@ def test_points_for_nodes_that_are_not_there_are_ignored(page: Page) -> None:
     open_workflow(page, inspected())
     page.evaluate(
         """() => { for (const id of ["99", "6:3", "15"]) app.api.dispatchCustomEvent("reg.step",
-        { inspectors: [id], run: "r" + id, index: 0, total: 1, step: { percent: 0, state: "taken", mean: 1 } }) }"""
+        { inspectors: [id], run: "r" + id, index: 0, total: 1,
+        steps: [{ percent: 0, state: "computed", mean: 1 }] }) }"""
     )
     page.settle()
     assert page.evaluate(CHART, "16")["dots"] == 0
@@ -323,7 +324,7 @@ FEED = """async ([id, steps]) => {
   watch.observe(root, { subtree: true, childList: true })
   const frame = () => new Promise((done) => requestAnimationFrame(() => done(counts.frames++)))
   for (const [index, step] of steps.entries()) {
-    app.api.dispatchCustomEvent("reg.step", { inspectors: [id], run: "fed", index, total: steps.length, step })
+    app.api.dispatchCustomEvent("reg.step", { inspectors: [id], run: "fed", index, total: steps.length, steps: [step] })
     if (index % 10 === 9) await frame()
   }
   const last = `${steps.length} of ${steps.length} steps`
@@ -340,7 +341,7 @@ NUMBERS = ["sigma", "weight", "mean", "low", "high", "min", "max", "before", "af
 Step = dict[str, Any]
 
 
-def fed_steps(count: int, state: str = "taken", **numbers: float) -> list[Step]:
+def fed_steps(count: int, state: str = "computed", **numbers: float) -> list[Step]:
     """Steps of a run as Python sends them."""
     known = {"weight": 3.0, "mean": 0.5, "low": 0.2, "high": 0.9, "min": -0.5, "max": 1.5, "seconds": 0.03, **numbers}
     row = dict.fromkeys(NUMBERS) | known | {"effective": 1 + 2 * known["mean"], "state": state}
@@ -380,7 +381,7 @@ def test_thousand_steps_are_few_drawings_of_few_shapes(page: Page) -> None:
 def test_broken_steps_are_marked_whatever_arrives(page: Page) -> None:
     steps = fed_steps(10)
     steps[2] = broken(steps[2])
-    steps[4] = {"state": "taken", "percent": 0.4, "mean": None}  # nothing to rectify there
+    steps[4] = {"state": "computed", "percent": 0.4, "mean": None}  # nothing to rectify there
     steps[6] = {}
     open_workflow(page, inspected())
     page.fit("16")
@@ -399,13 +400,16 @@ def test_events_and_results_with_missing_parts_do_no_harm(page: Page) -> None:
     open_workflow(page, {**inspected(), "8": compared()["8"], "4": compared()["4"]})
     page.fit()
     script = """([name, details]) => { for (const detail of details) app.api.dispatchCustomEvent(name, detail) }"""
-    whole = {"inspectors": ["16"], "run": "r", "index": 0, "total": 2}
-    steps = [None, {}, {"inspectors": None}, {**whole, "index": None}, {**whole, "total": None}, {**whole, "run": None}]
+    whole = {"inspectors": ["16"], "run": "r", "index": 0, "total": 2, "steps": [{}]}
+    parts = [{**whole, name: None} for name in ("inspectors", "index", "steps", "total", "run")]
+    steps = [None, {}, *parts]
     page.evaluate(script, ["reg.step", steps])
     page.wait_until(f"(id) => ({CHART})(id).crosses === 1", "16")
-    page.evaluate(script, ["reg.schedule", [None, {}, {"schedules": ["16"], "percent": [None], "sigma": None}]])
-    older = {"percent": 0.5, "state": "taken", "mean": 0.7}  # of a version that kept less
-    traces = [None, {}, [], [None], ["x"], [{"steps": None}], [{"steps": [older, None]}]]
+    schedules = {"schedules": ["16"], "percent": [None], "sigma": [None]}
+    page.evaluate(script, ["reg.schedule", [None, {}, schedules, {**schedules, "sigma": None}]])
+    # Of a version that kept less, and had other words.
+    older = [{"percent": 0.5, "state": "taken", "mean": 0.7}, {"percent": 0.6, "state": "carried", "mean": 0.6}]
+    traces = [None, {}, [], [None], ["x"], [{"steps": None}], [{"steps": [*older, None]}]]
     tiles = [None, {}, [], [None], [{}], [{"label": "CFG", "prompt": {}}, {"label": None, "prompt": {}}]]
     show = """([id, key, results]) => {
       for (const result of results) {
@@ -415,9 +419,10 @@ def test_events_and_results_with_missing_parts_do_no_harm(page: Page) -> None:
       app.api.dispatchCustomEvent("executed", { node: id, prompt_id: "none", output: null })
     }"""
     page.evaluate(show, ["16", "reg_trace", traces])
-    page.wait_until(f"(id) => ({CHART})(id).steps === 2", "16")
+    page.wait_until(f"(id) => ({CHART})(id).steps === 3", "16")
     chart = page.evaluate(CHART, "16")
-    assert (chart["dots"], chart["crosses"]) == (1, 1)
+    assert (chart["dots"], chart["hollow"], chart["crosses"]) == (2, 1, 1)
+    assert page.evaluate(TITLES, ["16", ".dot"]) == ["At 50 %: 0.7 (computed)", "At 60 %: 0.6 (extrapolated)"]
     page.evaluate(show, ["8", "reg_tiles", tiles])
     box = page.widget("reg-comparison")
     box.get_by_role("option").first.wait_for(state="attached")

@@ -14,27 +14,16 @@ import pytest
 
 from bootstrap.server import PACK_NAME
 from browser import RENDERERS, Page
-from reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule, to_dict
+from reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.browser
 
-SCHEDULES: list[Schedule] = [
-    Constant(4.0),
-    Linear(7.0, 2.0),
-    Cosine(5.0, 2.0),
-    Interval(3.0, 0.2, 0.7),
-    SNR(6.0, 0.5),
-    Curve(((0.0, 1.0), (0.25, 6.0), (0.5, 2.0), (1.0, 3.0))),
-    Combined(Linear(7.0, 2.0), SNR(6.0, 0.5), "join", 0.25),
-    Combined(Cosine(7.0, 2.0), Interval(2.0, 0.1, 0.6), "multiply"),
-    Combined(Combined(Linear(2.0, 7.0), Constant(4.0), "minimum"), SNR(6.0), "maximum"),
-]
 KNOTS = [(0.0, 0.2), (0.1, 0.9), (0.31, 0.9), (0.33, 0.1), (0.6, 0.5), (0.95, 0.55)]
 PERCENTS = sorted({*np.linspace(0, 1, 201).tolist(), 0.2, 0.7, 0.25, 0.31, math.nextafter(0.7, 1)})
-MODULE = f"const formulas = await import('/extensions/{PACK_NAME}/js/schedules.mjs');"
+SCRIPTS = f"/extensions/{PACK_NAME}/js"
 
 ADD = """([type, values, x, y]) => {
   const node = LiteGraph.createNode(type)
@@ -156,23 +145,14 @@ def edited(page: Page, values: dict[str, Any] | None = None) -> int:
     return node
 
 
-def test_formulas_are_those_of_the_core_and_the_host(page: Page) -> None:
-    script = f"async ([schedules, percents, sigma]) => {{ {MODULE}"
-    script += "return schedules.map((s) => percents.map((p) => formulas.weight(s, p, sigma))) }"
-    for sigma in (0.0, 0.7, 14.6, math.inf):
-        drawn = page.evaluate(script, [[to_dict(schedule) for schedule in SCHEDULES], PERCENTS, sigma])
-        for schedule, weights in zip(SCHEDULES, drawn, strict=True):
-            expected = [schedule(percent, sigma) for percent in PERCENTS]
-            np.testing.assert_allclose(weights, expected, rtol=0, atol=1e-9, err_msg=str(schedule))
-    assert_curves_are_those_that_run(page)
-    assert_noise_is_the_hosts(page)
-
-
-def assert_curves_are_those_that_run(page: Page) -> None:
+def test_drawn_curve_is_the_one_that_runs(page: Page) -> None:
     from reg_pack.nodes.schedules import ScheduleCurve
 
-    script = f"async ([curve, percents]) => {{ {MODULE} const s = formulas.curveSchedule(curve, 1.5, 8);"
-    script += "return percents.map((p) => formulas.weight(s, p, 1)) }"
+    script = f"""async ([curve, percents]) => {{
+      const {{ scheduleFrom, weight }} = await import("{SCRIPTS}/schedules.mjs")
+      const schedule = scheduleFrom("curve", {{ curve, low: 1.5, high: 8 }})
+      return percents.map((percent) => weight(schedule, percent, 1))
+    }}"""
     for interpolation in ("linear", "monotone_cubic"):
         for knots in (KNOTS, KNOTS[1:4], [(0.2, 0.3), (0.2001, 0.9)]):
             value = {"points": [list(knot) for knot in knots], "interpolation": interpolation}
@@ -181,11 +161,13 @@ def assert_curves_are_those_that_run(page: Page) -> None:
             np.testing.assert_allclose(page.evaluate(script, [value, PERCENTS]), expected, rtol=0, atol=1e-9)
 
 
-def assert_noise_is_the_hosts(page: Page) -> None:
+def test_noise_levels_are_the_hosts(page: Page) -> None:
     import comfy.model_sampling as sampling
 
-    script = f"async (percents) => {{ {MODULE} return percents.map((p) => "
-    script += "[formulas.sigmaSD(p), formulas.sigmaFlow(p)]) }"
+    script = f"""async (percents) => {{
+      const {{ sigmaSD, sigmaFlow }} = await import("{SCRIPTS}/noise_levels.mjs")
+      return percents.map((percent) => [sigmaSD(percent), sigmaFlow(percent)])
+    }}"""
     inside = [percent for percent in PERCENTS if 0 < percent < 1]
     diffusion, flow = sampling.ModelSamplingDiscrete(), sampling.ModelSamplingDiscreteFlow()
     drawn = page.evaluate(script, [0.0, *inside, 1.0])
@@ -231,6 +213,11 @@ def test_snr_is_drawn_for_both_families_and_then_for_the_run(page: Page) -> None
     for percent in inside:
         weight = SNR(6.0)(percent, (1 - percent) / percent)
         assert np.interp(percent, xs, ys) == pytest.approx(weight, abs=0.05)
+    assert words(page, node, "text.key") == ["flow", "SD"]
+
+    nothing = {"schedules": [str(node)], "percent": [None], "sigma": [None]}
+    page.evaluate("(detail) => app.api.dispatchCustomEvent('reg.schedule', detail)", nothing)
+    page.settle()
     assert words(page, node, "text.key") == ["flow", "SD"]
 
     run = {"schedules": [str(node), "999"], "percent": [0.0, 0.3, 0.6, 0.9], "sigma": [None, 5.0, 1.0, 0.1]}
@@ -341,6 +328,57 @@ def test_combination_follows_its_parts(page: Page) -> None:
     assert words(page, combine, ".words") == ["Connect two schedules"]
 
 
+def test_loop_of_combinations_is_drawn_as_one_that_is_not_known(page: Page) -> None:
+    """The host draws a loop of links, which cannot run."""
+    first, second = (add(page, "REG_ScheduleCombine", x=x) for x in (100, 600))
+    interval = add(page, "REG_ScheduleInterval", {"start_percent": 0.6, "end_percent": 0.4}, y=400)
+    for source, target in ((first, second), (interval, first)):
+        connect(page, source, target, "second")
+    connect(page, second, first, "first")
+    page.fit()
+    assert words(page, first, ".words") == ["Linked: known when it runs"]
+    assert words(page, second, ".words") == ["Connect two schedules"]
+    assert words(page, interval, ".words") == ["Lower start_percent or raise end_percent"]
+
+
+SAW = """async (scripts) => {
+  const { COMBINATIONS, SCHEDULES } = await import(`${scripts}/schedules.mjs`)
+  SCHEDULES.saw = {
+    node: "SawSchedule", fields: { top: "cfg" }, weight: ({ top }, percent) => 1 + (top - 1) * ((2 * percent) % 1),
+    corners: () => [0.5],
+  }
+  COMBINATIONS.mean = { weight: (first, second) => (first + second) / 2 }
+  await app.registerNodeDef("SawSchedule", {
+    name: "SawSchedule", display_name: "Saw", description: "", category: "test", python_module: "custom_nodes.test",
+    input: { required: { cfg: ["FLOAT", { default: 5 }] } }, output_node: false,
+    output: ["GUIDANCE_SCHEDULE"], output_name: ["schedule"], output_is_list: [false],
+  })
+}"""
+NO_SAW = """async (scripts) => {
+  const { COMBINATIONS, SCHEDULES } = await import(`${scripts}/schedules.mjs`)
+  delete SCHEDULES.saw
+  delete COMBINATIONS.mean
+  LiteGraph.unregisterNodeType("SawSchedule")
+}"""
+
+
+def test_new_schedule_and_combination_are_one_row_each(page: Page) -> None:
+    page.evaluate(SAW, SCRIPTS)
+    try:
+        saw = add(page, "SawSchedule", {"cfg": 9.0})
+        constant = add(page, "REG_ScheduleConstant", {"cfg": 3.0}, y=400)
+        combine = add(page, "REG_ScheduleCombine", {"combine": "mean"}, x=600)
+        connect(page, saw, combine, "first")
+        connect(page, constant, combine, "second")
+        page.fit()
+        percents = (0.0, 0.25, 0.499, 0.501, 0.75)
+        assert_shows(page, saw, lambda percent: 1 + 8 * (2 * percent % 1), percents)
+        assert_shows(page, combine, lambda percent: 2 + 4 * (2 * percent % 1), percents)
+        page.screenshot("new schedule")
+    finally:
+        page.evaluate(NO_SAW, SCRIPTS)
+
+
 def test_linked_weight_is_the_one_of_the_primitive(page: Page) -> None:
     schedule = add(page, "REG_ScheduleConstant", {"cfg": 4.0}, x=500)
     primitive = add(page, "PrimitiveFloat", {"value": 6.5})
@@ -401,7 +439,7 @@ def test_points_are_added_and_removed_with_the_mouse(page: Page) -> None:
         page.settle()
         assert len(points_in_prompt(page, node)) == left
         page.raw.wait_for_timeout(600)
-    assert words(page, node, ".state") == ["two points stay"]
+    assert words(page, node, ".state") == ["A curve needs at least two points."]
 
 
 def test_curve_is_drawn_with_the_keyboard(page: Page) -> None:

@@ -5,6 +5,8 @@
  * go through every point.
  */
 
+import { isNumber, niceTicks, readable } from "./numbers.mjs"
+
 const SVG = "http://www.w3.org/2000/svg"
 const TOP = 18
 const RIGHT = 14
@@ -17,6 +19,8 @@ const CROSS = "M-3,-3L3,3M3,-3L-3,3"
 
 /** @typedef {[number, number | null]} Point x and y; a null y leaves a gap in a line */
 /** @typedef {[number, number]} Range */
+/** @typedef {{left: number, right: number, top: number, foot: number}} Edges in pixels of the <svg> */
+/** @typedef {(index: number) => string} Title shown where the mouse rests on a mark */
 
 /**
  * An SVG element with these attributes.
@@ -33,28 +37,7 @@ export function shape(name, attributes = {}, words) {
   return element
 }
 
-/**
- * Multiples of 1, 2, 2.5 or 5 times a power of ten, at most `count` steps apart, that lie inside low..high.
- * @returns {number[]}
- */
-export function niceTicks(low, high, count) {
-  const rough = (high - low) / count
-  if (!(rough > 0) || !Number.isFinite(rough)) return [low]
-  const power = 10 ** Math.floor(Math.log10(rough))
-  const step = [1, 2, 2.5, 5, 10].find((factor) => factor * power >= rough * (1 - 1e-9)) * power
-  const ticks = []
-  for (let i = Math.ceil(low / step - 1e-9); i <= high / step + 1e-9; i++) ticks.push(i * step)
-  return ticks
-}
-
-/** A number in at most four digits, without trailing zeros. */
-export function readable(value) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "-"
-  if (!Number.isFinite(value)) return value > 0 ? "∞" : "-∞"
-  if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(1)
-  return String(Number(value.toFixed(Math.abs(value) < 1 ? 3 : 2)))
-}
-
+/** @param {number} x */
 const percent = (x) => `${readable(100 * x)} %`
 
 export class Chart {
@@ -83,9 +66,18 @@ export class Chart {
     this.top = top
     this.digits = digits
     this.width = 0
+    /** @type {{layer: SVGElement, make: () => SVGElement[]}[]} */
     this.marks = []
     this.frame = 0
-    this.setRange({ x, y })
+    /** @type {Range} */
+    this.x = x
+    /** @type {Range} */
+    this.y = y
+    /** @type {number[]} */
+    this.ticks = []
+    /** The edges that these ticks and this width give. @type {{ticks: number[], width: number, edges: Edges} | null} */
+    this.measured = null
+    this.setRange({ y })
     root.append(this.svg)
     this.observer = new ResizeObserver(([entry]) => {
       const width = Math.round(entry.contentRect.width)
@@ -96,7 +88,7 @@ export class Chart {
     this.observer.observe(this.svg)
   }
 
-  /** What a screen reader says of the chart. */
+  /** What a screen reader says of the chart. @param {string} label */
   describe(label) {
     if (label) this.svg.setAttribute("aria-label", label)
   }
@@ -139,13 +131,21 @@ export class Chart {
       let path = ""
       let pen = "M"
       for (const [x, y] of points) {
-        if (!Number.isFinite(y)) pen = "M"
+        if (!isNumber(y)) pen = "M"
         else {
           path += `${pen}${this.pixel(x, y)}`
           pen = "L"
         }
       }
       return [shape("path", { class: `line ${className}`, d: path })]
+    })
+  }
+
+  /** A level line over the whole width. @param {number} y @param {string} className */
+  level(y, className) {
+    this.add(this.plot, () => {
+      const [from, to] = this.x.map((x) => this.pixel(x, y))
+      return [shape("path", { class: `line ${className}`, d: `M${from}L${to}` })]
     })
   }
 
@@ -156,16 +156,22 @@ export class Chart {
   band(points, className = "main") {
     this.add(this.plot, () => {
       let path = ""
-      let [there, back] = [[], []]
-      for (const [x, low, high] of [...points, [0, null, null]]) {
-        if (Number.isFinite(low) && Number.isFinite(high)) {
+      /** @type {[number, number][]} */
+      let there = []
+      /** @type {[number, number][]} */
+      let back = []
+      const close = () => {
+        if (there.length) path += `M${[...there, ...back.reverse()].join("L")}Z`
+        there = []
+        back = []
+      }
+      for (const [x, low, high] of points) {
+        if (isNumber(low) && isNumber(high)) {
           there.push(this.pixel(x, high))
           back.push(this.pixel(x, low))
-        } else if (there.length) {
-          path += `M${[...there, ...back.reverse()].join("L")}Z`
-          ;[there, back] = [[], []]
-        }
+        } else close()
       }
+      close()
       return [shape("path", { class: `band ${className}`, d: path })]
     })
   }
@@ -173,13 +179,14 @@ export class Chart {
   /**
    * Dots that may lie on the edge.
    * @param {Point[]} points
-   * @param {(index: number) => string} [title] shown where the mouse rests on one
+   * @param {string} className
+   * @param {Title} [title]
    */
   dots(points, className = "main", title) {
     this.add(this.front, () => {
       const every = Math.ceil(points.length / this.room())
       return points.flatMap(([x, y], i) => {
-        if (i % every || !Number.isFinite(y) || y < this.y[0] || y > this.y[1]) return []
+        if (i % every || !isNumber(y) || y < this.y[0] || y > this.y[1]) return []
         const [cx, cy] = this.pixel(x, y)
         return [titled(shape("circle", { class: `dot ${className}`, cx, cy, r: every > 1 ? 1.75 : 2.5 }), title?.(i))]
       })
@@ -189,20 +196,23 @@ export class Chart {
   /**
    * Bars from the foot of the chart, `width` wide in units of x; one that stands for its neighbours too is the highest.
    * @param {Point[]} points
-   * @param {(index: number) => string} [title]
+   * @param {number} width
+   * @param {string} className
+   * @param {Title} [title]
    */
   bars(points, width, className = "main", title) {
     this.add(this.plot, () => {
       const every = Math.ceil(points.length / this.room())
       const shapes = []
       for (let start = 0; start < points.length; start += every) {
-        let top = -1
+        let [top, height] = [-1, -Infinity]
         const end = Math.min(points.length, start + every)
         for (let i = start; i < end; i++) {
-          if (Number.isFinite(points[i][1]) && (top < 0 || points[i][1] > points[top][1])) top = i
+          const value = points[i][1]
+          if (isNumber(value) && value > height) [top, height] = [i, value]
         }
         if (top < 0) continue
-        const [left, y] = this.pixel(points[start][0] - width / 2, points[top][1])
+        const [left, y] = this.pixel(points[start][0] - width / 2, height)
         const [right, foot] = this.pixel(points[end - 1][0] + width / 2, this.y[0])
         const size = { width: Math.max(1, right - left), height: Math.max(0, foot - y) }
         shapes.push(titled(shape("rect", { class: `bar ${className}`, x: left, y, ...size }), title?.(top)))
@@ -211,7 +221,7 @@ export class Chart {
     })
   }
 
-  /** A cross at the foot of the plot. */
+  /** A cross at the foot of the plot. @param {number} x */
   cross(x, className = "warn", title = "") {
     this.add(this.front, () => {
       const [left, foot] = this.pixel(x, this.y[0])
@@ -227,7 +237,7 @@ export class Chart {
     return Math.max(1, Math.floor((right - left) / APART))
   }
 
-  /** Shades the whole height between two x. */
+  /** Shades the whole height between two x. @param {number} from @param {number} to */
   shade(from, to, className = "main", title = "") {
     this.add(this.plot, () => {
       const [left, top] = this.pixel(from, this.y[1])
@@ -239,7 +249,11 @@ export class Chart {
 
   /**
    * Words at a point, centred; className "start" or "end" puts their start or end there.
-   * @param {[number, number]} [offset] pixels to the right and down
+   * @param {number} x
+   * @param {number} y
+   * @param {string} words
+   * @param {string} className
+   * @param {[number, number]} offset pixels to the right and down
    */
   text(x, y, words, className = "", [right, down] = [0, 0]) {
     this.add(this.front, () => {
@@ -262,7 +276,11 @@ export class Chart {
     })
   }
 
-  /** The data point under a mouse position, however far the canvas is zoomed; it may lie outside the axes. */
+  /**
+   * The data point under a mouse position, however far the canvas is zoomed; it may lie outside the axes.
+   * @param {number} clientX
+   * @param {number} clientY
+   */
   toData(clientX, clientY) {
     const box = this.svg.getBoundingClientRect()
     const { left, right, top, foot } = this.edges()
@@ -274,7 +292,12 @@ export class Chart {
     ]
   }
 
-  /** Where a data point lies, in pixels of the <svg>. @returns {[number, number]} */
+  /**
+   * Where a data point lies, in pixels of the <svg>.
+   * @param {number} x
+   * @param {number} y
+   * @returns {[number, number]}
+   */
   pixel(x, y) {
     const { left, right, top, foot } = this.edges()
     const across = left + ((x - this.x[0]) / (this.x[1] - this.x[0])) * (right - left)
@@ -299,6 +322,7 @@ export class Chart {
     return edges
   }
 
+  /** @param {SVGElement} layer @param {() => SVGElement[]} make */
   add(layer, make) {
     this.marks.push({ layer, make })
     this.redraw()
@@ -319,12 +343,18 @@ export class Chart {
     for (const [key, value] of Object.entries(box)) this.plot.setAttribute(key, String(value))
     this.plot.setAttribute("viewBox", `${box.x} ${box.y} ${box.width} ${box.height}`)
     this.grid.replaceChildren(...this.axes(left, right, top, foot))
-    const drawn = new Map([[this.plot, []], [this.front, []]])
-    for (const { layer, make } of this.marks) drawn.get(layer).push(...make())
-    for (const [layer, shapes] of drawn) layer.replaceChildren(...shapes)
+    for (const layer of [this.plot, this.front]) {
+      layer.replaceChildren(...this.marks.flatMap((mark) => (mark.layer === layer ? mark.make() : [])))
+    }
     this.onDraw?.()
   }
 
+  /**
+   * @param {number} left
+   * @param {number} right
+   * @param {number} top
+   * @param {number} foot
+   */
   axes(left, right, top, foot) {
     const shapes = [shape("rect", { class: "plot", x: left, y: top, width: right - left, height: foot - top })]
     for (const tick of this.ticks) {
@@ -389,12 +419,17 @@ export class Chart {
   `
 }
 
-/** The shape with words that are shown where the mouse rests on it. */
+/**
+ * The shape with words that are shown where the mouse rests on it.
+ * @param {SVGElement} element
+ * @param {string} [words]
+ */
 function titled(element, words) {
   if (words) element.append(shape("title", {}, words))
   return element
 }
 
+/** @param {number} value */
 function round(value) {
   return Math.round(value * 100) / 100
 }

@@ -1,7 +1,9 @@
 /** REG_Compare: any tile of the sheet can be opened as a workflow of its own. */
 
 import { app } from "../../../scripts/app.js"
-import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
+import { TILES_RESULT } from "./contract.mjs"
+import { isNumber } from "./numbers.mjs"
+import { addPanel, makeRoom, panel, part, remount } from "./panel.mjs"
 import { resultHooks } from "./results.mjs"
 
 const NODE = "REG_Compare"
@@ -12,21 +14,23 @@ const HINT = "After a run, any tile of the sheet can be opened here as a workflo
 
 /**
  * A tile has its prompt, or what is other in it than in that of the first: nodes by id, null for one that it lacks.
- * @typedef {{label: string, row: string, column: string, seconds: number | null, prompt?: object, changes?: object}} Tile
+ * @typedef {{label: string, seconds: number | null, prompt?: Prompt, changes?: Prompt}} Tile
+ * @typedef {Record<string, any>} Prompt
  */
 
 class TileList {
-  /** @param {object} node */
+  /** @param {LGraphNode} node */
   constructor(node) {
     this.node = node
     const { element, card } = panel(NAME, STYLE)
     this.element = element
     card.innerHTML = `<p>${HINT}</p>
       <form hidden><select aria-label="Tile of the sheet"></select>
-      <button title="Opens the tile in a tab of its own; this workflow stays open.">Open tile as workflow</button></form>`
-    this.hint = card.querySelector("p")
-    this.form = card.querySelector("form")
-    this.select = card.querySelector("select")
+      <button title="Opens the tile in a tab of its own; this workflow stays open.">Open tile as workflow</button>
+      </form>`
+    this.hint = part(card, "p", HTMLElement)
+    this.form = part(card, "form", HTMLElement)
+    this.select = part(card, "select", HTMLSelectElement)
     /** @type {Tile[]} */
     this.tiles = []
     this.form.addEventListener("submit", (event) => {
@@ -47,18 +51,27 @@ class TileList {
     const chosen = this.tiles[this.select.selectedIndex]?.label
     this.tiles = tiles.filter((tile) => typeof tile?.label === "string" && (tile.prompt || tile.changes))
     this.select.replaceChildren(...this.tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
-    this.select.selectedIndex = Math.max(0, this.tiles.findIndex((tile) => tile.label === chosen))
+    const same = this.tiles.findIndex((tile) => tile.label === chosen)
+    this.select.selectedIndex = Math.max(0, same)
     this.hint.hidden = this.tiles.length > 0
     this.form.hidden = !this.tiles.length
   }
 }
 
-/** A prompt with other nodes, without those that are null. */
+/**
+ * A prompt with other nodes, without those that are null.
+ * @param {Prompt} [prompt]
+ * @param {Prompt} [changes]
+ */
 function changed(prompt, changes) {
   return Object.fromEntries(Object.entries({ ...prompt, ...changes }).filter(([, node]) => node))
 }
 
-/** Opens the prompt of a tile the way the host opens a prompt in API format: in a new tab. */
+/**
+ * Opens the prompt of a tile the way the host opens a prompt in API format: in a new tab.
+ * @param {string} label
+ * @param {Prompt} prompt
+ */
 function openTile(label, prompt) {
   app.canvas.setGraph(app.rootGraph)
   app.loadApiJson(renumbered(prompt), `Tile ${label.replaceAll(/[\\/:*?"<>|]/g, "-")}`)
@@ -67,30 +80,32 @@ function openTile(label, prompt) {
 /**
  * The prompt with node ids that the open workflow does not use, for the host would show its pictures on nodes of the
  * same id; and with seeds that stay, for a new node draws another after each run.
+ * @param {Prompt} prompt
  */
 function renumbered(prompt) {
   const used = app.rootGraph.nodes.map((node) => Number(node.id)).filter(Number.isFinite)
   const first = Math.max(0, ...used) + 1
   const ids = new Map(Object.keys(prompt).map((id, index) => [id, String(first + index)]))
-  const moved = {}
-  for (const [id, node] of Object.entries(prompt)) {
+  const moved = Object.entries(prompt).map(([id, node]) => {
     const inputs = Object.entries(node.inputs).map(([name, value]) => [name, isLink(value) ? link(value) : value])
     if ("seed" in node.inputs || "noise_seed" in node.inputs) inputs.push(["control_after_generate", "fixed"])
-    moved[ids.get(id)] = { ...node, inputs: Object.fromEntries(inputs) }
-  }
-  return moved
+    return [ids.get(id), { ...node, inputs: Object.fromEntries(inputs) }]
+  })
+  return Object.fromEntries(moved)
 
+  /** @param {[unknown, unknown]} value */
   function link([id, slot]) {
     return [ids.get(String(id)), slot]
   }
 
+  /** @param {unknown} value @returns {value is [unknown, unknown]} */
   function isLink(value) {
     return Array.isArray(value) && value.length === 2 && ids.has(String(value[0]))
   }
 }
 
-/** The time of one image; the host's cache may keep an image without it. */
-const duration = (seconds) => (Number.isFinite(seconds) ? ` (${Number(seconds.toPrecision(2))} s)` : "")
+/** The time of one image; the host's cache may keep an image without it. @param {number | null} seconds */
+const duration = (seconds) => (isNumber(seconds) ? ` (${Number(seconds.toPrecision(2))} s)` : "")
 
 const STYLE = `
   .card { height: ${HEIGHT}px; padding: 6px 8px; }
@@ -117,5 +132,5 @@ app.registerExtension({
     lists.set(node, new TileList(node))
     if (node.size[0] < WIDTH) node.setSize([WIDTH, node.size[1]])
   },
-  ...resultHooks(NODE, "reg_tiles", (node, output) => lists.get(node)?.show(output.reg_tiles)),
+  ...resultHooks(NODE, TILES_RESULT, (node, output) => lists.get(node)?.show(output[TILES_RESULT])),
 })

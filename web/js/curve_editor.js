@@ -5,12 +5,20 @@
  */
 
 import { app } from "../../../scripts/app.js"
-import { Chart, readable, shape } from "./chart.mjs"
+import { Chart, shape } from "./chart.mjs"
 import { added, moved, removed, rounded } from "./curve_points.mjs"
+import { INTERPOLATIONS, knotsOf, PRESETS, SMOOTH } from "./drawn_curve.mjs"
 import { linkInto } from "./graph.mjs"
+import { sigmaSD } from "./noise_levels.mjs"
+import { readable } from "./numbers.mjs"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
-import { lastRun, markEnds, markSteps, scheduleOf, valueOf, watch } from "./schedule_nodes.mjs"
-import { knotsOf, PRESETS, sample, sigmaSD, weight } from "./schedules.mjs"
+import { inputValue, lastRun, markEnds, markSteps, scheduleOf, watch } from "./schedule_nodes.mjs"
+import { SCHEDULES, sample, weight } from "./schedules.mjs"
+
+/** @typedef {import("./drawn_curve.mjs").CurveValue} CurveValue */
+/** @typedef {import("./drawn_curve.mjs").Knot} Knot */
+
+const { node: NODE, fields: WIDGETS } = SCHEDULES.curve
 
 const NAME = "reg-curve"
 const HEIGHT = 208
@@ -23,7 +31,8 @@ const STYLE = `
   .tools { display: flex; justify-content: space-between; height: 22px; margin: 0 10px 4px 5px; }
   .tools > * { font: inherit; color: inherit; }
   .modes { display: flex; flex: none; border: 1px solid var(--reg-line); border-radius: 6px; overflow: hidden; }
-  .modes button { font: inherit; color: var(--reg-dim); background: none; border: 0; padding: 2px 9px; cursor: pointer; }
+  .modes button { font: inherit; color: var(--reg-dim); background: none; border: 0; padding: 2px 9px;
+    cursor: pointer; }
   .modes button[aria-pressed="true"] { color: var(--reg-ink);
     background: color-mix(in srgb, var(--reg-main) 28%, transparent); }
   select { background: var(--reg-paper); border: 1px solid var(--reg-line); border-radius: 6px; padding: 2px 4px;
@@ -46,26 +55,40 @@ const STYLE = `
 `
 
 class CurveEditor {
-  /** @param {object} node @param {object} own the host's CURVE widget, whose place and value this takes */
+  /**
+   * @param {LGraphNode} node
+   * @param {Widget} own the host's CURVE widget, whose place and value this takes
+   */
   constructor(node, own) {
     this.node = node
+    /** @type {CurveValue} */
     this.value = JSON.parse(JSON.stringify(own.value))
+    /** The point that the mouse holds. @type {number | null} */
     this.held = null
     this.pressed = -1
+    this.addedAt = -Infinity
     this.editing = false
+    this.locked = false
+    this.drawn = ""
     const { element, card } = panel(NAME, STYLE)
-    Object.assign(this, { element, card })
+    this.element = element
+    this.card = card
     this.state = document.createElement("output")
     this.state.className = "state"
-    this.card.append(this.tools(), this.state)
+    this.modes = this.makeModes()
+    this.presets = this.makePresets()
+    const tools = document.createElement("div")
+    tools.className = "tools"
+    tools.append(this.modes, this.presets)
+    this.card.append(tools, this.state)
     this.chart = new Chart(this.card, { height: HEIGHT, top: TOP, xLabel: "sampling", yLabel: "w" })
     this.chart.svg.setAttribute("role", "group")
     this.chart.onDraw = () => this.place()
     this.listen()
-    const place = node.widgets.indexOf(own)
+    const place = widgetsOf(node).indexOf(own)
     this.widget = addPanel(node, own.name, "REG_CURVE", element, CARD, {
       getValue: () => this.value,
-      setValue: (value) => {
+      setValue: (/** @type {CurveValue} */ value) => {
         this.value = value
         this.draw()
       },
@@ -76,8 +99,9 @@ class CurveEditor {
     for (const name of ["computedDisabled", "connectionSuppressed"]) {
       Object.defineProperty(this.widget, name, { get: () => false, set() {} })
     }
-    node.widgets.splice(node.widgets.indexOf(this.widget), 1)
-    node.widgets.splice(place, 1, this.widget)
+    const widgets = widgetsOf(node)
+    widgets.splice(widgets.indexOf(this.widget), 1)
+    widgets.splice(place, 1, this.widget)
     makeRoom(node)
     const leave = () => {
       this.held = null
@@ -86,37 +110,39 @@ class CurveEditor {
     watch(node, () => this.draw(), leave)
   }
 
-  tools() {
-    const bar = document.createElement("div")
-    bar.className = "tools"
+  makeModes() {
     const modes = document.createElement("div")
     modes.className = "modes"
     modes.setAttribute("role", "group")
     modes.setAttribute("aria-label", "Line between the points")
-    this.modes = Object.entries({ monotone_cubic: "Smooth", linear: "Linear" }).map(([interpolation, words]) => {
+    for (const [interpolation, words] of Object.entries(INTERPOLATIONS)) {
       const button = modes.appendChild(document.createElement("button"))
       button.type = "button"
       button.textContent = words
+      button.value = interpolation
       button.onclick = () => edit(() => this.set(knotsOf(this.value), interpolation))
-      return { interpolation, button }
-    })
-    this.presets = document.createElement("select")
-    this.presets.setAttribute("aria-label", "Presets")
-    this.presets.append(new Option("Presets", ""), ...Object.keys(PRESETS).map((name) => new Option(name, name)))
-    this.presets.onchange = () => {
-      const preset = PRESETS[this.presets.value]
-      this.presets.selectedIndex = 0
+    }
+    return modes
+  }
+
+  makePresets() {
+    const menu = document.createElement("select")
+    menu.setAttribute("aria-label", "Presets")
+    menu.append(new Option("Presets", ""), ...Object.keys(PRESETS).map((name) => new Option(name, name)))
+    menu.onchange = () => {
+      const preset = PRESETS[menu.value]
+      menu.selectedIndex = 0
       if (preset) edit(() => this.set(preset.points, preset.interpolation))
     }
-    bar.append(modes, this.presets)
-    return bar
+    return menu
   }
 
   listen() {
     const { svg } = this.chart
     svg.addEventListener("pointerdown", (event) => this.press(event))
     svg.addEventListener("pointermove", (event) => this.drag(event))
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) svg.addEventListener(end, () => this.release())
+    const release = () => this.release()
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) svg.addEventListener(end, release)
     svg.addEventListener("contextmenu", (event) => {
       const index = this.indexOf(event.target)
       if (index < 0) return
@@ -127,7 +153,7 @@ class CurveEditor {
     svg.addEventListener("dblclick", (event) => {
       // The first click of a double click into the empty plot added the point that the second one hits. The point is
       // the one pressed last: the event itself goes to the <svg>, which had captured the pointer.
-      if (event.timeStamp - (this.addedAt ?? -Infinity) > DOUBLE_CLICK) this.remove(this.pressed)
+      if (event.timeStamp - this.addedAt > DOUBLE_CLICK) this.remove(this.pressed)
     })
     this.card.addEventListener("keydown", (event) => this.key(event))
     this.card.addEventListener("keyup", () => this.finish())
@@ -135,6 +161,7 @@ class CurveEditor {
     this.card.addEventListener("focusin", () => this.tell())
   }
 
+  /** @param {PointerEvent} event */
   press(event) {
     if (event.button !== 0 || this.locked) return
     let index = this.indexOf(event.target)
@@ -150,6 +177,7 @@ class CurveEditor {
     this.place()
   }
 
+  /** @param {PointerEvent} event */
   drag(event) {
     if (this.held !== null) this.move(this.held, ...this.dataAt(event))
   }
@@ -161,12 +189,14 @@ class CurveEditor {
     this.finish()
   }
 
+  /** @param {KeyboardEvent} event */
   key(event) {
     const toolbar = event.target === this.presets
     const index = this.indexOf(event.target)
     const knots = knotsOf(this.value)
     const step = event.shiftKey ? STEP.shift : STEP.plain
-    const [x, y] = knots[index] ?? []
+    const [x, y] = knots[index] ?? [0, 0]
+    /** @type {Record<string, () => void>} */
     const actions = {
       ArrowLeft: () => this.shift(index, x - step, y),
       ArrowRight: () => this.shift(index, x + step, y),
@@ -186,12 +216,18 @@ class CurveEditor {
     handled()
   }
 
-  /** A held arrow key is one edit to undo. */
+  /**
+   * A held arrow key is one edit to undo.
+   * @param {number} index
+   * @param {number} x
+   * @param {number} y
+   */
   shift(index, x, y) {
     this.start()
     this.move(index, x, y)
   }
 
+  /** @param {number} index the new point lies to the right of it */
   insert(index) {
     const knots = knotsOf(this.value)
     const left = Math.min(index, knots.length - 2)
@@ -205,7 +241,11 @@ class CurveEditor {
     })
   }
 
-  /** @returns {number} the index of the new point, or -1 where there is no room for one */
+  /**
+   * @param {number} x
+   * @param {number} y
+   * @returns {number} the index of the new point, or -1 where there is no room for one
+   */
   add(x, y) {
     const result = added(knotsOf(this.value), x, y)
     if (!result) return -1
@@ -213,25 +253,35 @@ class CurveEditor {
     return result.index
   }
 
+  /**
+   * @param {number} index
+   * @param {number} x
+   * @param {number} y
+   */
   move(index, x, y) {
     const knots = moved(knotsOf(this.value), index, x, y)
     if (knots) this.set(knots)
   }
 
+  /** @param {number} index */
   remove(index) {
     if (index < 0 || this.locked) return
     const knots = removed(knotsOf(this.value), index)
     if (!knots) {
-      this.state.textContent = "two points stay"
+      this.state.textContent = "A curve needs at least two points."
       return
     }
-    const inside = this.chart.overlay.contains(this.card.getRootNode().activeElement)
+    const inside = this.chart.overlay.contains(this.focused())
     edit(() => this.set(knots))
     if (inside) this.focus(Math.min(index, knots.length - 1))
   }
 
-  set(points, interpolation = this.value?.interpolation ?? "monotone_cubic") {
-    this.value = { points: points.map((point) => [...point]), interpolation }
+  /**
+   * @param {Knot[]} points
+   * @param {string} [interpolation]
+   */
+  set(points, interpolation = this.interpolation) {
+    this.value = { points: points.map(([x, y]) => [x, y]), interpolation }
     this.widget.callback?.(this.value, app.canvas, this.node)
     this.node.graph?.setDirtyCanvas(true, false)
     this.draw()
@@ -250,21 +300,21 @@ class CurveEditor {
 
   draw() {
     remount(this.node, this.element, NAME)
-    const curve = valueOf(this.node, this.widget?.name ?? "curve")
+    const curve = inputValue(this.node, WIDGETS.curve)
     const schedule = scheduleOf(this.node)
     const range = this.range()
     const run = lastRun(this.node)
-    this.locked = Boolean(linkInto(this.node, "curve"))
+    this.locked = Boolean(linkInto(this.node, WIDGETS.curve))
     const drawn = JSON.stringify([curve, range, run, this.locked])
     if (drawn === this.drawn) return
     this.drawn = drawn
     this.card.classList.toggle("locked", this.locked)
-    for (const { interpolation, button } of this.modes) {
-      button.setAttribute("aria-pressed", String(interpolation === (this.value?.interpolation ?? "monotone_cubic")))
+    for (const button of this.modes.querySelectorAll("button")) {
+      button.setAttribute("aria-pressed", String(button.value === this.interpolation))
     }
     this.chart.clear()
     this.chart.setRange({ y: [Math.min(...range), Math.max(...range)], exact: true })
-    this.chart.line([[0, 1], [1, 1]], "dim thin dashed reference")
+    this.chart.level(1, "dim thin dashed reference")
     if (schedule) {
       const points = sample(schedule, sigmaSD)
       this.chart.line(points)
@@ -279,7 +329,7 @@ class CurveEditor {
   place() {
     const { overlay } = this.chart
     const knots = this.locked ? [] : knotsOf(this.value)
-    while (overlay.children.length > knots.length) overlay.lastChild.remove()
+    while (overlay.children.length > knots.length) overlay.lastChild?.remove()
     while (overlay.children.length < knots.length) overlay.append(makeHandle())
     const [low, high] = this.range()
     knots.forEach(([x, y], i) => {
@@ -297,10 +347,10 @@ class CurveEditor {
   /** The line beside the presets: the point in hand, or why nothing can be drawn. */
   tell() {
     const knots = knotsOf(this.value)
-    const at = this.held ?? this.indexOf(this.card.getRootNode().activeElement)
+    const at = this.held ?? this.indexOf(this.focused())
     const [low, high] = this.range()
     if (this.locked) {
-      const known = valueOf(this.node, "curve")
+      const known = inputValue(this.node, WIDGETS.curve)
       this.state.textContent = known ? "linked: edit it at its source" : "linked: known when it runs"
     } else if (!knots.length) this.state.textContent = "not a curve: choose a preset"
     else if (knots[at]) {
@@ -309,18 +359,29 @@ class CurveEditor {
     } else this.state.textContent = "click to add a point"
   }
 
+  /** @param {number} index */
   focus(index) {
     this.place()
-    this.chart.overlay.children[index]?.focus({ preventScroll: true })
+    const handle = this.chart.overlay.children[index]
+    if (handle instanceof SVGElement) handle.focus({ preventScroll: true })
   }
 
-  /** The index of the point whose handle this is or holds, else -1. */
-  indexOf(element) {
-    const handle = element?.closest?.(".handle")
+  /** The element of the card that has the focus. */
+  focused() {
+    const root = this.card.getRootNode()
+    return root instanceof ShadowRoot ? root.activeElement : null
+  }
+
+  /** The index of the point whose handle this is or holds, else -1. @param {EventTarget | null} target */
+  indexOf(target) {
+    const handle = target instanceof Element && target.closest(".handle")
     return handle ? [...this.chart.overlay.children].indexOf(handle) : -1
   }
 
-  /** @returns {[number, number]} percent and height under the mouse, inside the plot */
+  /**
+   * @param {MouseEvent} event
+   * @returns {[number, number]} percent and height under the mouse, inside the plot
+   */
   dataAt(event) {
     const [low, high] = this.range()
     const [x, w] = this.chart.toData(event.clientX, event.clientY)
@@ -328,9 +389,14 @@ class CurveEditor {
     return [Math.min(1, Math.max(0, x)), high === low ? flat : (w - low) / (high - low)]
   }
 
+  /** How the line goes from point to point. */
+  get interpolation() {
+    return this.value?.interpolation ?? SMOOTH
+  }
+
   /** @returns {[number, number]} the weights at height 0 and 1 */
   range() {
-    const [low, high] = ["min_cfg", "max_cfg"].map((name) => valueOf(this.node, name))
+    const [low, high] = [WIDGETS.low, WIDGETS.high].map((name) => inputValue(this.node, name))
     return [low ?? 0, high ?? 1]
   }
 
@@ -340,6 +406,9 @@ class CurveEditor {
     return high < low ? -1 : 1
   }
 }
+
+/** @param {LGraphNode} node */
+const widgetsOf = (node) => node.widgets ?? []
 
 function makeHandle() {
   const handle = shape("g", { class: "handle", tabindex: 0, role: "slider", "aria-valuemin": 0, "aria-valuemax": 1 })
@@ -351,7 +420,7 @@ function makeHandle() {
 const beginEdit = () => app.canvas.emitBeforeChange()
 const endEdit = () => app.canvas.emitAfterChange()
 
-/** Runs an edit so that the host's undo takes it back in one. */
+/** Runs an edit so that the host's undo takes it back in one. @param {() => void} change */
 function edit(change) {
   beginEdit()
   try {
@@ -364,8 +433,8 @@ function edit(change) {
 app.registerExtension({
   name: "REG.CurveEditor",
   nodeCreated(node) {
-    if (node.comfyClass !== "REG_ScheduleCurve") return
-    const own = node.widgets?.find(({ name }) => name === "curve")
+    if (node.comfyClass !== NODE) return
+    const own = widgetsOf(node).find(({ name }) => name === WIDGETS.curve)
     if (own) new CurveEditor(node, own)
   },
 })

@@ -5,6 +5,8 @@
 
 import { app } from "../../../scripts/app.js"
 
+/** @typedef {{node: LGraphNode, slot: number}} Source a node and the number of its output */
+
 const MUTED = 2
 const BYPASSED = 4
 
@@ -13,6 +15,7 @@ const BYPASSED = 4
  * @param {string} executionId "12" or "6:3"
  */
 export function nodeOf(executionId) {
+  /** @type {LGraph | undefined} */
   let graph = app.rootGraph
   let node = null
   for (const id of String(executionId).split(":")) {
@@ -25,6 +28,7 @@ export function nodeOf(executionId) {
 
 /**
  * The execution id of a node, or null where its subgraph is not placed exactly once.
+ * @param {LGraphNode} node
  * @returns {string | null}
  */
 export function executionId(node) {
@@ -42,20 +46,26 @@ export function executionId(node) {
 /**
  * Where the value of an input comes from: the first node upstream that makes it, seen through reroutes, bypassed nodes
  * and subgraphs; null if nothing is linked, the source is muted, or the subgraph is placed more than once.
+ * @param {LGraphNode} node
  * @param {string} inputName
- * @returns {{node: object, slot: number} | null}
+ * @returns {Source | null}
  */
 export function sourceOf(node, inputName) {
   const slot = slotOf(node, inputName)
   return slot < 0 ? null : follow(node, slot, new Set())
 }
 
-/** The link into an input, as it is drawn; null if there is none. @param {string} inputName */
+/**
+ * The link into an input, as it is drawn; null if there is none.
+ * @param {LGraphNode} node
+ * @param {string} inputName
+ */
 export function linkInto(node, inputName) {
   const slot = slotOf(node, inputName)
   return slot < 0 || !node.graph ? null : node.getInputLink(slot)
 }
 
+/** @param {LGraphNode} node @param {string} inputName */
 function slotOf(node, inputName) {
   return node.inputs?.findIndex((input) => input.name === inputName) ?? -1
 }
@@ -67,26 +77,39 @@ export function allNodes() {
   return graphs.flatMap((graph) => [...graph.nodes])
 }
 
-/** The one node that holds a subgraph; null if it is placed several times or not at all. */
+/** The one node that holds a subgraph; null if it is placed several times or not at all. @param {LGraph} subgraph */
 function holderOf(subgraph) {
   const holders = allNodes().filter((node) => node.subgraph === subgraph)
   return holders.length === 1 ? holders[0] : null
 }
 
+/**
+ * @param {LGraphNode} node
+ * @param {number} slot
+ * @param {Set<string>} seen
+ * @returns {Source | null}
+ */
 function follow(node, slot, seen) {
   // A loop of links cannot run, but it can be drawn.
   const place = `${node.graph?.id}/${node.id}/${slot}`
   if (seen.has(place)) return null
   seen.add(place)
-  const link = node.getInputLink(slot)
+  const { graph } = node
+  const link = graph && node.getInputLink(slot)
   if (!link) return null
-  if (link.origin_id === node.graph.inputNode?.id) {
-    const holder = holderOf(node.graph)
+  if (link.origin_id === graph.inputNode?.id) {
+    const holder = holderOf(graph)
     return holder?.inputs[link.origin_slot] ? follow(holder, link.origin_slot, seen) : null
   }
-  return origin(node.graph, link, seen)
+  return origin(graph, link, seen)
 }
 
+/**
+ * @param {LGraph} graph
+ * @param {LLink} link
+ * @param {Set<string>} seen
+ * @returns {Source | null}
+ */
 function origin(graph, link, seen) {
   const source = graph.getNodeById(link.origin_id)
   if (!source || source.mode === MUTED) return null

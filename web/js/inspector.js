@@ -1,12 +1,14 @@
 /** REG_Inspector: what REG does, drawn in the node while the sampler runs, and kept with the result. */
 
-import { app } from "../../../scripts/app.js"
 import { api } from "../../../scripts/api.js"
-import { Chart, niceTicks, readable } from "./chart.mjs"
+import { app } from "../../../scripts/app.js"
+import { Chart } from "./chart.mjs"
+import { EXTRAPOLATED, STEP_EVENT, TRACE_RESULT, UNUSABLE } from "./contract.mjs"
 import { nodeOf } from "./graph.mjs"
-import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
+import { extent, finite, isNumber, niceTicks, readable } from "./numbers.mjs"
+import { addPanel, makeRoom, panel, part, remount } from "./panel.mjs"
 import { isOpen, resultHooks, runningWorkflow } from "./results.mjs"
-import { extent, finite, readStep, readTrace, UNUSABLE, withoutFactor } from "./trace.mjs"
+import { readStep, readTrace, withoutFactor } from "./trace.mjs"
 
 const NODE = "REG_Inspector"
 const NAME = "reg-inspector"
@@ -17,66 +19,77 @@ const SHADES = 60 // how many groups of steps are shaded apart, at most
 const REST = 99 // times as long as a drawing took: drawing takes 1 % of the time of a run, however long it is
 const LONGEST_REST = 1000 // ms
 
-/** @typedef {import("./trace.mjs").Step} Step @typedef {import("./trace.mjs").Trace} Trace */
+/** @typedef {import("./chart.mjs").Point} Point */
+/** @typedef {import("./chart.mjs").Title} Title */
+/** @typedef {import("./trace.mjs").Step} Step */
+/** @typedef {import("./trace.mjs").Trace} Trace */
+/** @typedef {Exclude<keyof Step, "state">} Column the numbers of a step */
 
-/** What the lower chart can show: name of its tab, legend, and how it is drawn. */
+/**
+ * @typedef {object} Tab
+ * @property {string} name
+ * @property {string} says
+ * @property {Record<string, string>} legend words by the style of what they stand for
+ * @property {(step: Step) => (number | null)[]} values what the axis reaches over
+ * @property {(chart: Chart, steps: Step[]) => void} draw
+ */
+
+/** What the lower chart can show. @type {Tab[]} */
 const TABS = [
   {
     name: "Weight",
     says: "Guidance weight that was asked for, and the weight that plain CFG would need for as much guidance.",
-    legend: [["solid main", "effective"], ["dashed second", "asked"]],
+    legend: { "solid main": "effective", "dashed second": "asked" },
     values: (step) => [step.weight, step.effective],
     draw(chart, steps) {
-      chart.line(steps.map((step) => [step.percent, step.weight]), "dashed second")
-      chart.line(steps.map((step) => [step.percent, step.effective]), "main")
+      chart.line(points(steps, "weight"), "dashed second")
+      chart.line(points(steps, "effective"), "main")
       chart.dots(...dots(steps, "effective", "main"))
     },
   },
   {
     name: "Guidance",
     says: "Size of the guidance (conditional minus unconditional, root mean square) before and after REG.",
-    legend: [["solid main", "after"], ["dashed second", "before"]],
+    legend: { "solid main": "after", "dashed second": "before" },
     values: (step) => [step.before, step.after, 0],
     draw(chart, steps) {
-      chart.line(steps.map((step) => [step.percent, step.before]), "dashed second")
-      chart.line(steps.map((step) => [step.percent, step.after]), "main")
+      chart.line(points(steps, "before"), "dashed second")
+      chart.line(points(steps, "after"), "main")
       chart.dots(...dots(steps, "after", "main"))
     },
   },
   {
     name: "Time",
     says: "Seconds that each step took.",
-    legend: [["box third", "seconds a step"]],
+    legend: { "box third": "seconds a step" },
     values: (step) => [step.seconds, 0],
     draw(chart, steps) {
-      const say = (i) => `${title(steps[i])}: ${readable(steps[i].seconds)} s`
-      chart.bars(steps.map((step) => [step.percent, step.seconds]), 0.7 * spacing(steps), "third", say)
+      const say = (/** @type {number} */ i) => `${title(steps[i])}: ${readable(steps[i].seconds)} s`
+      chart.bars(points(steps, "seconds"), 0.7 * spacing(steps), "third", say)
     },
   },
 ]
 
+const FACTOR_LEGEND = { "solid main": "mean", "box main": "90 % of places", "solid thin main": "extremes" }
+
 class InspectorView {
-  /** @param {object} node */
+  /** @param {LGraphNode} node */
   constructor(node) {
     this.node = node
     const { element, card } = panel(NAME, STYLE)
     this.element = element
     card.innerHTML = `
-      <div class="part factor"><div class="strip end"><span class="legend">${legend([
-        ["solid main", "mean"],
-        ["box main", "90 % of places"],
-        ["solid thin main", "extremes"],
-      ])}</span></div></div>
+      <div class="part factor"><div class="strip end"><span class="legend">${legend(FACTOR_LEGEND)}</span></div></div>
       <div class="part lower"><div class="strip">
         <div role="tablist" aria-label="Lower chart"></div><span class="legend"></span></div></div>
       <p role="status" data-capture-wheel="true"></p>`
-    this.sentence = card.querySelector("p")
+    this.sentence = part(card, "p", HTMLElement)
     const shared = { height: CHART, digits: 4 } // the same room for numbers, so that a step stands above itself
-    this.factor = new Chart(card.querySelector(".factor"), { ...shared, yLabel: "Factor (1 is CFG)", y: [0, 1] })
-    this.lower = new Chart(card.querySelector(".lower"), { ...shared, y: [0, 8] })
-    this.legend = card.querySelector(".lower .legend")
+    this.factor = new Chart(part(card, ".factor", HTMLElement), { ...shared, yLabel: "Factor (1 is CFG)", y: [0, 1] })
+    this.lower = new Chart(part(card, ".lower", HTMLElement), { ...shared, y: [0, 8] })
+    this.legend = part(card, ".lower .legend", HTMLElement)
     this.tabs = TABS.map((tab, index) => this.makeTab(tab, index))
-    card.querySelector("[role=tablist]").append(...this.tabs)
+    part(card, "[role=tablist]", HTMLElement).append(...this.tabs)
     this.tab = 0
     this.frame = 0
     this.timer = 0
@@ -98,12 +111,13 @@ class InspectorView {
   /** Shows a trace that grows, or what was added to it, as soon as the last drawing has rested. @param {Trace} trace */
   follow(trace) {
     this.trace = trace
-    this.timer ||= setTimeout(() => {
+    this.timer ||= window.setTimeout(() => {
       this.timer = 0
       this.redraw()
     }, this.restUntil - performance.now())
   }
 
+  /** @param {Tab} tab @param {number} index */
   makeTab(tab, index) {
     const button = document.createElement("button")
     button.type = "button"
@@ -112,7 +126,7 @@ class InspectorView {
     button.title = tab.says
     button.addEventListener("click", () => this.choose(index))
     button.addEventListener("keydown", (event) => {
-      const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key]
+      const move = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0
       if (!move) return
       event.preventDefault()
       event.stopPropagation() // the host moves nodes with the arrow keys
@@ -123,6 +137,7 @@ class InspectorView {
     return button
   }
 
+  /** @param {number} index of a tab */
   choose(index) {
     this.tab = index
     this.tabs.forEach((button, i) => {
@@ -144,7 +159,7 @@ class InspectorView {
   draw() {
     const began = performance.now()
     remount(this.node, this.element, NAME)
-    const steps = this.trace.steps.filter(Boolean).sort((a, b) => a.percent - b.percent)
+    const steps = Object.values(this.trace.steps).sort((a, b) => a.percent - b.percent)
     const tab = TABS[this.tab]
     for (const chart of [this.factor, this.lower]) {
       chart.clear()
@@ -152,7 +167,7 @@ class InspectorView {
     }
     drawFactor(this.factor, steps)
     const range = extent(steps.flatMap(tab.values))
-    if (known(range[0])) this.lower.setRange({ y: range })
+    if (isNumber(range[0])) this.lower.setRange({ y: range })
     tab.draw(this.lower, steps)
     this.describe(steps, tab)
     for (const chart of [this.factor, this.lower]) chart.draw()
@@ -160,6 +175,7 @@ class InspectorView {
     this.restUntil = now + Math.min(LONGEST_REST, REST * (now - began))
   }
 
+  /** @param {Step[]} steps @param {Tab} tab */
   describe(steps, tab) {
     const { total, sentence, stopped } = this.trace
     const of = total ? ` of ${total}` : ""
@@ -171,32 +187,42 @@ class InspectorView {
     this.sentence.className = sentence ? "" : "dim"
     this.sentence.title = sentence
     const [low, high] = extent(steps.map((step) => step.mean))
-    const range = known(low) ? `, mean from ${readable(low)} to ${readable(high)}` : ""
+    const range = isNumber(low) ? `, mean from ${readable(low)} to ${readable(high)}` : ""
     this.factor.describe(`Factor of REG over the run: ${steps.length}${of} steps${but}${range}`)
     this.lower.describe(`${tab.name} over the run: ${tab.says}`)
   }
 }
 
-/** The band of the factor; extremes that would flatten it are cut off at the edge. */
+/**
+ * The band of the factor; extremes that would flatten it are cut off at the edge.
+ * @param {Chart} chart
+ * @param {Step[]} steps
+ */
 function drawFactor(chart, steps) {
   const [low, high] = extent([0, 1, ...steps.flatMap((step) => [step.low, step.high, step.mean])])
   const reach = Math.max(0.1, 0.35 * (high - low))
   const [least, most] = extent([low, high, ...steps.flatMap((step) => [step.min, step.max])])
-  const y = [Math.max(low - reach, least), Math.min(high + reach, most)]
-  const [first, second] = niceTicks(...y, 6)
+  const [foot, head] = [Math.max(low - reach, least), Math.min(high + reach, most)]
+  const [first, second] = niceTicks(foot, head, 6)
   const step = second - first
-  chart.setRange({ y: [Math.floor(y[0] / step) * step, Math.ceil(y[1] / step) * step], exact: true })
-  chart.line([[0, 1], [1, 1]], "dashed thin dim")
+  chart.setRange({ y: [Math.floor(foot / step) * step, Math.ceil(head / step) * step], exact: true })
+  chart.level(1, "dashed thin dim")
   if (!steps.length) return
-  chart.line(steps.map((step) => [step.percent, step.min]), "thin faint main")
-  chart.line(steps.map((step) => [step.percent, step.max]), "thin faint main")
-  chart.band(steps.map((step) => [step.percent, step.low, step.high]), "main")
-  chart.line(steps.map((step) => [step.percent, step.mean]), "main")
-  chart.dots(...dots(steps.filter((step) => step.state !== "carried"), "mean", "main"))
-  chart.dots(...dots(steps.filter((step) => step.state === "carried"), "mean", "hollow main"))
+  chart.line(points(steps, "min"), "thin faint main")
+  chart.line(points(steps, "max"), "thin faint main")
+  chart.band(steps.map(({ percent, low, high }) => [percent, low, high]))
+  chart.line(points(steps, "mean"), "main")
+  const extrapolated = steps.filter(({ state }) => state === EXTRAPOLATED)
+  const others = steps.filter(({ state }) => state !== EXTRAPOLATED)
+  chart.dots(...dots(others, "mean", "main"))
+  chart.dots(...dots(extrapolated, "mean", "hollow main"))
 }
 
-/** Shades the steps without a factor, each up to halfway to its neighbours, and puts a cross on the broken ones. */
+/**
+ * Shades the steps without a factor, each up to halfway to its neighbours, and puts a cross on the broken ones.
+ * @param {Chart} chart
+ * @param {Step[]} steps
+ */
 function shadeSkipped(chart, steps) {
   const half = spacing(steps) / 2
   for (const [why, first, last] of stretches(steps)) {
@@ -219,6 +245,7 @@ function shadeSkipped(chart, steps) {
  */
 function stretches(steps) {
   const size = Math.ceil(steps.length / SHADES)
+  /** @type {[string, number, number][]} */
   const found = []
   for (let start = 0; start < steps.length; start += size) {
     const kinds = new Map()
@@ -231,27 +258,44 @@ function stretches(steps) {
   return found
 }
 
-/** Points, class and words of the dots of one number of the steps. */
+/** One number of the steps, over the run. @param {Step[]} steps @param {Column} name @returns {Point[]} */
+function points(steps, name) {
+  return steps.map((step) => [step.percent, step[name]])
+}
+
+/**
+ * Points, class and words of the dots of one number of the steps.
+ * @param {Step[]} steps
+ * @param {Column} name
+ * @param {string} className
+ * @returns {[Point[], string, Title]}
+ */
 function dots(steps, name, className) {
+  /** @type {Title} */
   const say = (i) => {
     const { state, change, [name]: value } = steps[i]
-    const changed = known(change) ? `, guidance changed by ${readable(100 * change)} %` : ""
+    const changed = isNumber(change) ? `, guidance changed by ${readable(100 * change)} %` : ""
     return `${title(steps[i])}: ${readable(value)} (${state}${changed})`
   }
-  return [steps.map((step) => [step.percent, step[name]]), className, say]
+  return [points(steps, name), className, say]
 }
 
+/** @param {Step} step */
 const title = (step) => `At ${readable(100 * step.percent)} %`
 
-const known = (value) => Number.isFinite(value)
-
-/** The usual distance between two steps. */
+/** The usual distance between two steps. @param {Step[]} steps */
 function spacing(steps) {
-  const gaps = steps.slice(1).map((step, i) => step.percent - steps[i].percent).filter((gap) => gap > 0)
-  return gaps.sort((a, b) => a - b)[gaps.length >> 1] ?? 0.05
+  const all = steps.slice(1).map((step, i) => step.percent - steps[i].percent)
+  const gaps = all.filter((gap) => gap > 0).sort((a, b) => a - b)
+  return gaps[gaps.length >> 1] ?? 0.05
 }
 
-const legend = (entries) => entries.map(([style, words]) => `<i class="key ${style}"></i>${words}`).join(" ")
+/** @param {Record<string, string>} entries words by the style of what they stand for */
+function legend(entries) {
+  return Object.entries(entries)
+    .map(([style, words]) => `<i class="key ${style}"></i>${words}`)
+    .join(" ")
+}
 
 const STYLE = `
   .card { height: ${HEIGHT}px; overflow: hidden; padding: 4px 6px 0; }
@@ -265,47 +309,62 @@ const STYLE = `
   .key.thin { border-top-width: 1px; opacity: 0.6; }
   .key.box { height: 8px; width: 10px; margin-bottom: -1px; border: 0; opacity: 0.45; background: currentColor; }
   [role=tablist] { display: flex; gap: 2px; pointer-events: auto; }
-  [role=tab] { all: unset; padding: 0 7px; border-radius: 4px; line-height: 15px; cursor: pointer; color: var(--reg-dim); }
+  [role=tab] { all: unset; padding: 0 7px; border-radius: 4px; line-height: 15px; cursor: pointer;
+    color: var(--reg-dim); }
   [role=tab]:hover { color: var(--reg-ink); }
-  [role=tab][aria-selected=true] { color: var(--reg-ink); background: color-mix(in srgb, var(--reg-ink) 12%, transparent); }
+  [role=tab][aria-selected=true] { color: var(--reg-ink);
+    background: color-mix(in srgb, var(--reg-ink) 12%, transparent); }
   [role=tab]:focus-visible { outline: 2px solid var(--reg-main); outline-offset: -1px; }
   p { margin: 4px 4px 0; max-height: 41px; overflow-y: auto; user-select: text; }
   p.dim { color: var(--reg-dim); }
 `
 
-/** @type {WeakMap<object, InspectorView>} */
+/** @type {WeakMap<LGraphNode, InspectorView>} */
 const views = new WeakMap()
 
 const WAITING = "not asked yet"
 
-/** Runs whose result is not there yet. @type {Map<string, object>} */
+/**
+ * @typedef {Trace & {inspectors: string[], workflow: string | null}} Run its steps may have gaps, and come in any order
+ */
+
+/** Runs whose result is not there yet. @type {Map<string, Run>} */
 const runs = new Map()
 
-/** The views of a run that are on the open workflow. */
+/** The views of a run that are on the open workflow. @param {Run} run */
 function viewsOf(run) {
-  return isOpen(run.workflow) ? run.inspectors.flatMap((id) => views.get(nodeOf(id)) ?? []) : []
+  const nodes = isOpen(run.workflow) ? run.inspectors.map(nodeOf) : []
+  return nodes.flatMap((node) => (node && views.get(node)) ?? [])
 }
 
 function showRuns() {
   for (const run of runs.values()) for (const view of viewsOf(run)) view.show(run)
 }
 
-api.addEventListener("reg.step", async ({ detail }) => {
-  const { run: key, inspectors, index, total } = detail ?? {}
-  if (!Array.isArray(inspectors) || !Number.isInteger(index) || index < 0) return
-  let run = runs.get(key)
-  const isNew = !run || index === 0
-  if (isNew) {
-    for (const [other, former] of runs) {
-      if (former.inspectors.some((id) => inspectors.includes(id))) runs.delete(other)
-    }
-    run = { steps: [], total: 0, sentence: "", inspectors, workflow: WAITING }
-    runs.set(key, run)
+/**
+ * A run in the place of any that its inspectors have shown.
+ * @param {string} key
+ * @param {string[]} inspectors
+ * @returns {Run}
+ */
+function begin(key, inspectors) {
+  for (const [other, former] of runs) {
+    if (former.inspectors.some((id) => inspectors.includes(id))) runs.delete(other)
   }
+  /** @type {Run} */
+  const run = { steps: [], total: 0, sentence: "", inspectors, workflow: WAITING }
+  runs.set(key, run)
+  return run
+}
+
+api.addEventListener(STEP_EVENT, async ({ detail }) => {
+  const { run: key, inspectors, index, total, steps } = detail ?? {}
+  if (![inspectors, steps].every(Array.isArray) || !Number.isInteger(index) || index < 0) return
+  const former = index > 0 ? runs.get(key) : undefined
+  const run = former ?? begin(key, inspectors)
   run.total = finite(total) ?? 0
-  const steps = Array.isArray(detail.steps) ? detail.steps : [detail.step]
-  steps.forEach((step, offset) => (run.steps[index + offset] = readStep(step, index + offset, run.total)))
-  if (isNew) run.workflow = await runningWorkflow()
+  for (const [offset, step] of steps.entries()) run.steps[index + offset] = readStep(step, index + offset, run.total)
+  if (!former) run.workflow = await runningWorkflow()
   for (const view of viewsOf(run)) view.follow(run)
 })
 
@@ -324,8 +383,8 @@ for (const end of ["execution_interrupted", "execution_error"]) {
   })
 }
 
-const hooks = resultHooks(NODE, "reg_trace", (node, output) => {
-  const trace = readTrace(output.reg_trace[0])
+const hooks = resultHooks(NODE, TRACE_RESULT, (node, output) => {
+  const trace = readTrace(output[TRACE_RESULT][0])
   if (trace) views.get(node)?.show(trace)
 })
 

@@ -27,7 +27,29 @@ export function panel(name, style) {
   return { element, card }
 }
 
-/** Adds the element to the node as a widget of a fixed height in CSS pixels. */
+/**
+ * The first element inside a card that a selector finds; throws where there is none of this class.
+ * @template {Element} T
+ * @param {Element} card
+ * @param {string} selector
+ * @param {new () => T} kind
+ * @returns {T}
+ */
+export function part(card, selector, kind) {
+  const found = card.querySelector(selector)
+  if (found instanceof kind) return found
+  throw new TypeError(`REG: expected a panel with a ${kind.name} ${selector}`)
+}
+
+/**
+ * Adds the element to the node as a widget of a fixed height in CSS pixels.
+ * @param {LGraphNode} node
+ * @param {string} name
+ * @param {string} type
+ * @param {HTMLElement} element
+ * @param {number} height
+ * @param {object} options
+ */
 export function addPanel(node, name, type, element, height, options) {
   const getHeight = () => height + 2 * MARGIN
   return node.addDOMWidget(name, type, element, {
@@ -41,6 +63,7 @@ export function addPanel(node, name, type, element, height, options) {
 
 /**
  * Makes room for the panel in a new node at once: growing when first drawn, it would be a change of its own to undo.
+ * @param {LGraphNode} node
  */
 export function makeRoom(node) {
   const [width, height] = node.computeSize()
@@ -50,6 +73,8 @@ export function makeRoom(node) {
 /**
  * Shows the element where Nodes 2.0 still shows that of a node which undo has replaced by one of the same id: the host
  * mounts an element once for each id.
+ * @param {LGraphNode} node
+ * @param {HTMLElement} element
  * @param {string} name the class of both elements
  */
 export function remount(node, element, name) {

@@ -3,19 +3,24 @@
  * after a reload of the page, only in its list of jobs.
  */
 
-import { app } from "../../../scripts/app.js"
 import { api } from "../../../scripts/api.js"
+import { app } from "../../../scripts/app.js"
 import { allNodes, executionId, nodeOf } from "./graph.mjs"
+
+/** @typedef {Record<string, any>} Output what a node has given to the page, by key */
 
 const JOBS = 5 // how many runs of a workflow are searched for the result of a node
 
 // A workflow that was opened from a prompt has this id until it is loaded again; then the host gives it one.
 const NO_ID = "00000000-0000-0000-0000-000000000000"
 
-/** Tells whether the workflow with this id is open; one without an id, or null, may be any. */
+/**
+ * Tells whether the workflow with this id is open; one without an id, or null, may be any.
+ * @param {string | null | undefined} workflow
+ */
 export const isOpen = (workflow) => !workflow || workflow === NO_ID || workflow === app.rootGraph?.id
 
-/** The id of the workflow that is being executed; null if the host does not say. */
+/** The id of the workflow that is being executed; null if the host does not say. @returns {Promise<string | null>} */
 export async function runningWorkflow() {
   const { jobs } = await ask("/jobs?status=in_progress&limit=1")
   return jobs?.[0]?.workflow_id ?? null
@@ -26,31 +31,37 @@ export async function runningWorkflow() {
  * there is a result with this key for them.
  * @param {string} comfyClass
  * @param {string} key
- * @param {(node: object, output: object) => void} show
+ * @param {(node: LGraphNode, output: Output) => void} show
  */
 export function resultHooks(comfyClass, key, show) {
-  /** @type {Map<string, object>} results by workflow and execution id */
+  /** @type {Map<string, Output>} results by workflow and execution id */
   const known = new Map()
   /** @type {WeakMap<object, string>} results as text, made once: it may be long */
   const texts = new WeakMap()
+  /** @type {Set<string>} */
   const asked = new Set()
+  /** @type {Map<string, Promise<any>>} */
   const workflows = new Map()
 
+  /** @param {Output | null | undefined} output */
   const isResult = (output) => Array.isArray(output?.[key])
+  /** @param {string} id */
   const place = (id) => `${app.rootGraph.id} ${id}`
   const nodes = () => allNodes().filter((node) => node.comfyClass === comfyClass)
 
   api.addEventListener("executed", async ({ detail }) => {
     if (!isResult(detail?.output)) return
     const job = detail.prompt_id
-    if (!workflows.has(job)) workflows.set(job, ask(`/jobs/${job}`))
-    const { workflow_id: workflow } = await workflows.get(job)
+    const answer = workflows.get(job) ?? ask(`/jobs/${job}`)
+    workflows.set(job, answer)
+    const { workflow_id: workflow } = await answer
     const id = String(detail.display_node || detail.node)
     known.set(`${workflow} ${id}`, detail.output)
     const node = isOpen(workflow) ? nodeOf(id) : null
     if (node?.comfyClass === comfyClass) show(node, detail.output)
   })
 
+  /** @param {string[]} ids */
   function showKnown(ids) {
     for (const id of ids) {
       const output = known.get(place(id))
@@ -59,12 +70,18 @@ export function resultHooks(comfyClass, key, show) {
     }
   }
 
+  /** @param {Output} output */
   function textOf({ [key]: result }) {
-    if (!texts.has(result)) texts.set(result, JSON.stringify(result))
-    return texts.get(result)
+    const text = texts.get(result) ?? JSON.stringify(result)
+    texts.set(result, text)
+    return text
   }
 
-  /** The host keeps a result also for the node of the same id on whatever workflow was open when it came. */
+  /**
+   * The host keeps a result also for the node of the same id on whatever workflow was open when it came.
+   * @param {LGraphNode} node
+   * @param {Output} output
+   */
   function isElsewhere(node, output) {
     const id = executionId(node)
     const text = textOf(output)
@@ -72,6 +89,7 @@ export function resultHooks(comfyClass, key, show) {
     return id !== null && owners.length > 0 && !owners.some((owner) => owner === place(id) || owner.startsWith(NO_ID))
   }
 
+  /** @param {string[]} ids */
   async function searchJobs(ids) {
     const workflow = app.rootGraph.id
     const { jobs } = await ask(`/jobs?status=completed&workflow_id=${workflow}&limit=${JOBS}`)
@@ -79,34 +97,42 @@ export function resultHooks(comfyClass, key, show) {
       const missing = ids.filter((id) => !known.has(`${workflow} ${id}`)) // some may have been executed meanwhile
       if (!missing.length) break
       const found = displayed((await ask(`/history/${job.id}`))[job.id])
-      for (const id of missing) if (isResult(found.get(id))) known.set(`${workflow} ${id}`, found.get(id))
+      for (const id of missing) {
+        const output = found.get(id)
+        if (output && isResult(output)) known.set(`${workflow} ${id}`, output)
+      }
     }
     if (workflow === app.rootGraph.id) showKnown(ids)
   }
 
   return {
     afterConfigureGraph() {
-      const ids = nodes().map(executionId).filter((id) => id !== null)
+      const ids = nodes().flatMap((node) => executionId(node) ?? [])
       showKnown(ids)
       const unknown = ids.filter((id) => !known.has(place(id)) && !asked.has(place(id)))
       for (const id of unknown) asked.add(place(id))
       if (unknown.length) void searchJobs(unknown) // loading the graph does not wait for it
     },
+    /** @param {Record<string, Output> | null} outputs */
     onNodeOutputsUpdated(outputs) {
       for (const node of nodes()) {
-        const output = outputs?.[node.graph === app.rootGraph ? node.id : `${node.graph.id}:${node.id}`]
-        if (isResult(output) && !isElsewhere(node, output)) show(node, output)
+        const output = outputs?.[node.graph === app.rootGraph ? node.id : `${node.graph?.id}:${node.id}`]
+        if (output && isResult(output) && !isElsewhere(node, output)) show(node, output)
       }
     },
   }
 }
 
-/** The outputs of a finished run by the id of the node that shows them, which for an expanded node is its maker. */
+/**
+ * The outputs of a finished run by the id of the node that shows them, which for an expanded node is its maker.
+ * @param {any} run
+ * @returns {Map<string, Output>}
+ */
 function displayed(run) {
   return new Map(Object.entries(run?.outputs ?? {}).map(([id, output]) => [run.meta?.[id]?.display_node ?? id, output]))
 }
 
-/** An answer of the server; an empty object if it gives none. */
+/** An answer of the server; an empty object if it gives none. @param {string} route */
 async function ask(route) {
   try {
     const answer = await api.fetchApi(route)

@@ -3,10 +3,14 @@
  * Behind this file every number is finite or null.
  */
 
+import { COLUMNS, COMPUTED, EXTRAPOLATED, OUTSIDE, RECTIFIED, SEPARATE, UNGUIDED, UNUSABLE } from "./contract.mjs"
+import { finite } from "./numbers.mjs"
+
 /**
  * @typedef {object} Step one evaluation of the sampler; any number but the percent may be null
  * @property {number} percent
  * @property {string} state
+ * @property {number | null} sigma
  * @property {number | null} weight
  * @property {number | null} effective
  * @property {number | null} mean
@@ -21,42 +25,43 @@
  * @typedef {{steps: Step[], total: number, sentence: string, stopped?: boolean}} Trace total is 0 if it is not known
  */
 
-const NUMBERS = ["weight", "effective", "mean", "low", "high", "min", "max", "before", "after", "change", "seconds"]
+const NUMBERS = COLUMNS.filter((name) => name !== "percent" && name !== "state")
 
-/** The state of a step that came to nothing; one that says nothing of itself is no better. */
-export const UNUSABLE = "unusable"
+/** The states of versions that had other words for them. */
+const FORMER_STATES = new Map([
+  ["taken", COMPUTED],
+  ["carried", EXTRAPOLATED],
+])
 
-const RECTIFIED = ["taken", "carried", "pure noise"]
-
-const WITHOUT_FACTOR = {
-  outside: "outside the range",
-  unguided: "no guidance",
-  separate: "another node asks for the predictions one at a time",
-  [UNUSABLE]: "broken: the factor could not be used",
-}
-
-/** A finite number, else null. @returns {number | null} */
-export const finite = (value) => (Number.isFinite(value) ? value : null)
+/** Why a step in one of these states has no factor to draw. */
+const WITHOUT_FACTOR = new Map([
+  [OUTSIDE, "outside the range"],
+  [UNGUIDED, "no guidance"],
+  [SEPARATE, "another node asks for the predictions one at a time"],
+  [UNUSABLE, "broken: the factor could not be used"],
+])
 
 /**
- * @param {unknown} value a step as it was sent
+ * A step as it was sent; one that does not say what came of it came to nothing.
+ * @param {any} value
  * @param {number} index its place in the run, which tells roughly where it lies if it does not say so
  * @param {number} total
  * @returns {Step}
  */
 export function readStep(value, index, total) {
-  const state = typeof value?.state === "string" ? value.state : UNUSABLE
-  const step = { state, percent: finite(value?.percent) ?? index / Math.max(total, index + 1) }
-  for (const name of NUMBERS) step[name] = finite(value?.[name])
-  return step
+  const sent = typeof value?.state === "string" ? value.state : UNUSABLE
+  const numbers = Object.fromEntries(NUMBERS.map((name) => [name, finite(value?.[name])]))
+  const percent = finite(value?.percent) ?? index / Math.max(total, index + 1)
+  return /** @type {Step} */ ({ ...numbers, percent, state: FORMER_STATES.get(sent) ?? sent })
 }
 
-/** A result as it was sent; null if it is none. @returns {Trace | null} */
+/** A result as it was sent; null if it is none. @param {any} value @returns {Trace | null} */
 export function readTrace(value) {
   if (!Array.isArray(value?.steps)) return null
   const total = finite(value.total) ?? 0
   const sentence = typeof value.sentence === "string" ? value.sentence : ""
-  return { steps: value.steps.map((step, index) => readStep(step, index, total)), total, sentence }
+  const steps = value.steps.map((/** @type {unknown} */ step, /** @type {number} */ i) => readStep(step, i, total))
+  return { steps, total, sentence }
 }
 
 /**
@@ -65,20 +70,5 @@ export function readTrace(value) {
  */
 export function withoutFactor({ state, mean }) {
   if (RECTIFIED.includes(state)) return mean === null ? "no guidance to rectify" : ""
-  return WITHOUT_FACTOR[state] ?? state
-}
-
-/**
- * The smallest and largest number; an infinite range if there is none.
- * @param {Iterable<number | null | undefined>} values
- * @returns {[number, number]}
- */
-export function extent(values) {
-  let [low, high] = [Infinity, -Infinity]
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue
-    if (value < low) low = value
-    if (value > high) high = value
-  }
-  return [low, high]
+  return WITHOUT_FACTOR.get(state) ?? state
 }
