@@ -16,6 +16,7 @@ from .frontend import VARIABLE as FRONTEND
 from .frontend import fetch_frontend
 from .host import REPOSITORY, existing_host, fetch_host, host_version, read_part
 from .installer import child_environment
+from .node import node_for_tests
 from .pack import load
 from .ports import claim_port
 
@@ -148,9 +149,10 @@ def run_tests(arguments: Sequence[str]) -> int:
     place = prepare(testing=True)
     browser = browser_for_tests() | {FRONTEND: str(place.frontend)}
     pages = Tests("The user interface in a browser", place.python, place.host, "browser", arguments, browser)
-    others = [Tests("All but the user interface", place.python, place.host, "not browser", arguments)]
+    node = node_for_tests(place.python)
+    others = [Tests("All but the user interface", place.python, place.host, "not browser", arguments, node)]
     if place.floor is not None:
-        others.append(Tests("What needs ComfyUI", place.python, place.floor, "host", arguments))
+        others.append(Tests("What needs ComfyUI", place.python, place.floor, "host", arguments, node))
     codes, log = [], open_cache() / "logs" / "browser-tests.log"
     with beside(pages.command, REPOSITORY, pages.environment, log) as running:
         for tests in others:
