@@ -378,6 +378,15 @@ def test_thousand_steps_are_few_drawings_of_few_shapes(page: Page) -> None:
     assert 20 <= page.evaluate(CHART, "16")["bars"] <= 100
 
 
+def test_step_stands_above_itself_however_long_the_numbers_are(page: Page) -> None:
+    open_workflow(page, inspected())
+    page.fit("16")
+    page.evaluate(FEED, ["16", fed_steps(10, low=-0.1, min=-0.2, max=1.2)])  # the factor's axis begins at -0.25
+    page.settle()
+    chart = page.evaluate(CHART, "16")
+    assert len(chart["plots"]) == 2 and len(set(chart["plots"])) == 1
+
+
 def test_broken_steps_are_marked_whatever_arrives(page: Page) -> None:
     steps = fed_steps(10)
     steps[2] = broken(steps[2])

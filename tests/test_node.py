@@ -94,5 +94,7 @@ def test_what_is_fetched_is_pinned_by_its_hash() -> None:
     assert len({found for found in HASHES if re.fullmatch("[0-9a-f]{64}", found)}) == len(HASHES) == 7
     packages = json.loads((ROOT / LOCK).read_text("utf-8"))["packages"]
     assert {name for name, entry in packages.items() if "integrity" not in entry} == {""}
+    tied = [name for name, entry in packages.items() if "resolved" in entry]
+    assert tied == [], "Write the lock with `npm install --omit-lockfile-registry-resolved`: it serves every mirror."
     wanted = json.loads((ROOT / "package.json").read_text("utf-8"))["devDependencies"]
     assert {name: packages[f"node_modules/{name}"]["version"] for name in wanted} == wanted

@@ -19,7 +19,6 @@ const CROSS = "M-3,-3L3,3M3,-3L-3,3"
 
 /** @typedef {[number, number | null]} Point x and y; a null y leaves a gap in a line */
 /** @typedef {[number, number]} Range */
-/** @typedef {{left: number, right: number, top: number, foot: number}} Edges in pixels of the <svg> */
 /** @typedef {(index: number) => string} Title shown where the mouse rests on a mark */
 
 /**
@@ -75,8 +74,8 @@ export class Chart {
     this.y = y
     /** @type {number[]} */
     this.ticks = []
-    /** The edges that these ticks and this width give. @type {{ticks: number[], width: number, edges: Edges} | null} */
-    this.measured = null
+    /** How many characters the longest number at the left has. */
+    this.longest = 0
     this.setRange({ y })
     root.append(this.svg)
     this.observer = new ResizeObserver(([entry]) => {
@@ -121,6 +120,7 @@ export class Chart {
         this.ticks = [low, ...this.ticks.filter((tick) => tick - low > apart && high - tick > apart), high]
       }
       this.y = [low, high]
+      this.longest = Math.max(...this.ticks.map((tick) => readable(tick).length))
     }
     this.redraw()
   }
@@ -312,14 +312,11 @@ export class Chart {
     this.svg.remove()
   }
 
-  /** The edges of the plot; every point asks for them. */
+  /** The edges of the plot, in pixels of the <svg>; every point asks for them. */
   edges() {
-    if (this.measured?.ticks === this.ticks && this.measured.width === this.width) return this.measured.edges
-    const digits = Math.max(...this.ticks.map((tick) => readable(tick).length), this.digits)
     const foot = this.height - TICK_ROW - (this.labels.x ? LABEL_ROW : 0)
-    const edges = { left: 10 + DIGIT * digits, right: this.width - RIGHT, top: this.top, foot }
-    this.measured = { ticks: this.ticks, width: this.width, edges }
-    return edges
+    const digits = Math.max(this.longest, this.digits)
+    return { left: 10 + DIGIT * digits, right: this.width - RIGHT, top: this.top, foot }
   }
 
   /** @param {SVGElement} layer @param {() => SVGElement[]} make */

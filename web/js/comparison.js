@@ -14,7 +14,7 @@ const HINT = "After a run, any tile of the sheet can be opened here as a workflo
 
 /**
  * A tile has its prompt, or what is other in it than in that of the first: nodes by id, null for one that it lacks.
- * @typedef {{label: string, seconds: number | null, prompt?: Prompt, changes?: Prompt}} Tile
+ * @typedef {import("./contract.mjs").SentTile & {label: string}} Tile
  * @typedef {Record<string, any>} Prompt
  */
 
@@ -45,17 +45,22 @@ class TileList {
     requestAnimationFrame(() => this.show(this.tiles))
   }
 
-  /** @param {Tile[]} tiles */
+  /** @param {import("./contract.mjs").SentTile[]} tiles as they were sent */
   show(tiles) {
     remount(this.node, this.element, NAME)
     const chosen = this.tiles[this.select.selectedIndex]?.label
-    this.tiles = tiles.filter((tile) => typeof tile?.label === "string" && (tile.prompt || tile.changes))
+    this.tiles = tiles.filter(isTile)
     this.select.replaceChildren(...this.tiles.map((tile) => new Option(tile.label + duration(tile.seconds))))
     const same = this.tiles.findIndex((tile) => tile.label === chosen)
     this.select.selectedIndex = Math.max(0, same)
     this.hint.hidden = this.tiles.length > 0
     this.form.hidden = !this.tiles.length
   }
+}
+
+/** @param {import("./contract.mjs").SentTile} tile @returns {tile is Tile} */
+function isTile(tile) {
+  return typeof tile?.label === "string" && Boolean(tile.prompt || tile.changes)
 }
 
 /**

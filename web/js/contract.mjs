@@ -3,23 +3,35 @@
  * names stand in nodes/host/contract.py, and tests/test_contract.py compares both.
  */
 
+/**
+ * What comes with an event or stands in a result, of which any part may be missing or of another type.
+ * @template {readonly string[]} Fields
+ * @typedef {Partial<Record<Fields[number], any>>} Sent
+ */
+/** @typedef {Sent<typeof EVENTS[typeof STEP_EVENT]>} SentSteps */
+/** @typedef {Sent<typeof EVENTS[typeof SCHEDULE_EVENT]>} SentSchedule */
+/** @typedef {Sent<typeof RESULTS[typeof TRACE_RESULT]>} SentTrace */
+/** @typedef {Sent<typeof RESULTS[typeof TILES_RESULT]>} SentTile */
+/** @typedef {Sent<typeof COLUMNS>} SentStep */
+/** @typedef {Exclude<typeof COLUMNS[number], "percent" | "state">} Column a number of a step that may be missing */
+
 export const STEP_EVENT = "reg.step"
 export const SCHEDULE_EVENT = "reg.schedule"
 
 /** The fields of each event. */
-export const EVENTS = {
+export const EVENTS = /** @type {const} */ ({
   [STEP_EVENT]: ["inspectors", "run", "index", "total", "steps"],
   [SCHEDULE_EVENT]: ["schedules", "percent", "sigma"],
-}
+})
 
 export const TRACE_RESULT = "reg_trace"
 export const TILES_RESULT = "reg_tiles"
 
 /** The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first. */
-export const RESULTS = {
+export const RESULTS = /** @type {const} */ ({
   [TRACE_RESULT]: ["sentence", "total", "steps"],
   [TILES_RESULT]: ["label", "row", "column", "seconds", "prompt", "changes"],
-}
+})
 
 export const COMPUTED = "computed"
 export const EXTRAPOLATED = "extrapolated"
@@ -34,7 +46,7 @@ export const RECTIFIED = [COMPUTED, EXTRAPOLATED, PURE_NOISE]
 export const STATES = [...RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE]
 
 /** The fields of a step. */
-export const COLUMNS = [
+export const COLUMNS = /** @type {const} */ ([
   "percent",
   "sigma",
   "state",
@@ -49,4 +61,4 @@ export const COLUMNS = [
   "change",
   "seconds",
   "effective",
-]
+])

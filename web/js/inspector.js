@@ -15,6 +15,7 @@ const NAME = "reg-inspector"
 const HEIGHT = 284
 const CHART = 114
 const WIDTH = 360
+const DIGITS = 4 // characters that the numbers at the left have room for, at least
 const SHADES = 60 // how many groups of steps are shaded apart, at most
 const REST = 99 // times as long as a drawing took: drawing takes 1 % of the time of a run, however long it is
 const LONGEST_REST = 1000 // ms
@@ -23,7 +24,7 @@ const LONGEST_REST = 1000 // ms
 /** @typedef {import("./chart.mjs").Title} Title */
 /** @typedef {import("./trace.mjs").Step} Step */
 /** @typedef {import("./trace.mjs").Trace} Trace */
-/** @typedef {Exclude<keyof Step, "state">} Column the numbers of a step */
+/** @typedef {import("./contract.mjs").Column} Column */
 
 /**
  * @typedef {object} Tab
@@ -84,7 +85,7 @@ class InspectorView {
         <div role="tablist" aria-label="Lower chart"></div><span class="legend"></span></div></div>
       <p role="status" data-capture-wheel="true"></p>`
     this.sentence = part(card, "p", HTMLElement)
-    const shared = { height: CHART, digits: 4 } // the same room for numbers, so that a step stands above itself
+    const shared = { height: CHART, digits: DIGITS }
     this.factor = new Chart(part(card, ".factor", HTMLElement), { ...shared, yLabel: "Factor (1 is CFG)", y: [0, 1] })
     this.lower = new Chart(part(card, ".lower", HTMLElement), { ...shared, y: [0, 8] })
     this.legend = part(card, ".lower .legend", HTMLElement)
@@ -170,6 +171,8 @@ class InspectorView {
     if (isNumber(range[0])) this.lower.setRange({ y: range })
     tab.draw(this.lower, steps)
     this.describe(steps, tab)
+    // The same room for the numbers of both, so that a step stands above itself.
+    this.factor.digits = this.lower.digits = Math.max(DIGITS, this.factor.longest, this.lower.longest)
     for (const chart of [this.factor, this.lower]) chart.draw()
     const now = performance.now()
     this.restUntil = now + Math.min(LONGEST_REST, REST * (now - began))
@@ -358,6 +361,7 @@ function begin(key, inspectors) {
 }
 
 api.addEventListener(STEP_EVENT, async ({ detail }) => {
+  /** @type {import("./contract.mjs").SentSteps} */
   const { run: key, inspectors, index, total, steps } = detail ?? {}
   if (![inspectors, steps].every(Array.isArray) || !Number.isInteger(index) || index < 0) return
   const former = index > 0 ? runs.get(key) : undefined

@@ -84,7 +84,10 @@ const runs = new WeakMap()
 /** @param {LGraphNode} node */
 export const lastRun = (node) => runs.get(node)
 
-/** Keeps the steps of a run for the nodes that it followed. @param {any} detail of SCHEDULE_EVENT */
+/**
+ * Keeps the steps of a run for the nodes that followed it.
+ * @param {import("./contract.mjs").SentSchedule | null | undefined} detail
+ */
 export function remember(detail) {
   const { schedules, percent, sigma } = detail ?? {}
   if (![schedules, percent, sigma].every(Array.isArray)) return

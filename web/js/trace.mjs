@@ -6,22 +6,12 @@
 import { COLUMNS, COMPUTED, EXTRAPOLATED, OUTSIDE, RECTIFIED, SEPARATE, UNGUIDED, UNUSABLE } from "./contract.mjs"
 import { finite } from "./numbers.mjs"
 
+/** @typedef {import("./contract.mjs").Column} Column */
+/** @typedef {import("./contract.mjs").SentStep} SentStep */
+/** @typedef {import("./contract.mjs").SentTrace} SentTrace */
+
 /**
- * @typedef {object} Step one evaluation of the sampler; any number but the percent may be null
- * @property {number} percent
- * @property {string} state
- * @property {number | null} sigma
- * @property {number | null} weight
- * @property {number | null} effective
- * @property {number | null} mean
- * @property {number | null} low
- * @property {number | null} high
- * @property {number | null} min
- * @property {number | null} max
- * @property {number | null} before
- * @property {number | null} after
- * @property {number | null} change
- * @property {number | null} seconds
+ * @typedef {Record<Column, number | null> & {percent: number, state: string}} Step one evaluation of the sampler
  * @typedef {{steps: Step[], total: number, sentence: string, stopped?: boolean}} Trace total is 0 if it is not known
  */
 
@@ -43,7 +33,7 @@ const WITHOUT_FACTOR = new Map([
 
 /**
  * A step as it was sent; one that does not say what came of it came to nothing.
- * @param {any} value
+ * @param {SentStep | null | undefined} value
  * @param {number} index its place in the run, which tells roughly where it lies if it does not say so
  * @param {number} total
  * @returns {Step}
@@ -55,12 +45,18 @@ export function readStep(value, index, total) {
   return /** @type {Step} */ ({ ...numbers, percent, state: FORMER_STATES.get(sent) ?? sent })
 }
 
-/** A result as it was sent; null if it is none. @param {any} value @returns {Trace | null} */
+/**
+ * A result as it was sent; null if it is none.
+ * @param {SentTrace | null | undefined} value
+ * @returns {Trace | null}
+ */
 export function readTrace(value) {
   if (!Array.isArray(value?.steps)) return null
   const total = finite(value.total) ?? 0
   const sentence = typeof value.sentence === "string" ? value.sentence : ""
-  const steps = value.steps.map((/** @type {unknown} */ step, /** @type {number} */ i) => readStep(step, i, total))
+  const steps = value.steps.map((/** @type {SentStep | null} */ step, /** @type {number} */ i) =>
+    readStep(step, i, total),
+  )
   return { steps, total, sentence }
 }
 
