@@ -1,8 +1,10 @@
-"""What keeps the pack in one piece: what each folder may import, and ruff."""
+"""What keeps the pack in one piece: what each folder may import, ruff and pyright, everywhere in the same version."""
 
 from __future__ import annotations
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,3 +58,21 @@ def test_code_is_clean(command: tuple[str, ...]) -> None:
         [sys.executable, "-m", "ruff", *command, "--no-cache", str(ROOT)], capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_types_are_right() -> None:
+    """Pyright brings its own node where there is none, and would else ask the index for a newer pyright."""
+    command = [sys.executable, "-m", "pyright", "--pythonpath", sys.executable]
+    offline = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    result = subprocess.run(command, cwd=ROOT, env=offline, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_checks_before_a_commit_have_the_versions_of_the_tests() -> None:
+    """Those of .pre-commit-config.yaml and of the `test` extra."""
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    pinned = dict(re.findall(r"/(ruff|pyright)[\w-]*\n\s+rev: v(\S+)", hooks))
+    assert set(pinned) == {"ruff", "pyright"}
+    tools = (ROOT / "pyproject.toml").read_text("utf-8")
+    for name, version in pinned.items():
+        assert re.search(rf'"{name}(\[\w+\])?=={re.escape(version)}"', tools), name
