@@ -6,10 +6,8 @@ import asyncio
 import csv
 import io
 import json
-import os
 import struct
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -31,12 +29,8 @@ Prompt = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    folder, front_end = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("front_end")
-    (front_end / "index.html").write_text("<!doctype html>", "utf-8")
-    host = Path(os.environ["COMFYUI_PATH"])
-    with ComfyServer(host, folder, packs=[FAULTY], front_end_root=front_end, arguments=["--cpu"]) as running:
-        yield running
+def packs() -> list[Path]:
+    return [FAULTY]
 
 
 class Page:

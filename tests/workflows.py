@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import os
@@ -23,16 +22,18 @@ Prompt = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
-    folder = tmp_path_factory.mktemp("server")
-    front_end = None
-    if importlib.util.find_spec("comfyui_frontend_package") is None or "0.16" in (
-        Path(os.environ["COMFYUI_PATH"]) / "comfyui_version.py"
-    ).read_text("utf-8"):  # the API is what is tested; a frontend of another version is no part of it
-        front_end = tmp_path_factory.mktemp("front_end")
-        (front_end / "index.html").write_text("<!doctype html>", "utf-8")
+def packs() -> list[Path]:
+    """Further packs for the server of a module; one with the name of ours takes its place."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, packs: list[Path]) -> Iterator[ComfyServer]:
+    """A server whose API is what is tested, so it needs no user interface."""
+    folder, front_end = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("front_end")
+    (front_end / "index.html").write_text("<!doctype html>", "utf-8")
     host = Path(os.environ["COMFYUI_PATH"])
-    with ComfyServer(host, folder, front_end_root=front_end, arguments=["--cpu"]) as running:
+    with ComfyServer(host, folder, packs=packs, front_end_root=front_end, arguments=["--cpu"]) as running:
         yield running
 
 
