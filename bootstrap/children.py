@@ -2,8 +2,7 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -25,21 +24,3 @@ def hand_over(command: Sequence[str], folder: Path, environment: Mapping[str, st
                 continue
     finally:
         signal.signal(signal.SIGTERM, previous)
-
-
-@contextmanager
-def beside(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], log: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """A command that runs during the block with its output in a file, and is ended with the block if it still runs."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb") as output:
-        process = subprocess.Popen(
-            list(command), cwd=folder, env=dict(environment), stdout=output, stderr=subprocess.STDOUT
-        )
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                process.wait()

@@ -9,7 +9,7 @@ from pathlib import Path
 from .archive import CURRENT, FLOOR
 from .browser import VARIABLE, provide_browser
 from .cache import exclusive, open_cache
-from .children import beside, hand_over
+from .children import hand_over
 from .environment import Environment, borrowed_torch
 from .errors import BootstrapError, nearest
 from .frontend import VARIABLE as FRONTEND
@@ -24,6 +24,8 @@ COST = "cost"
 BENCHMARKS = ("playground", "precision", COST)
 RANGES = "ranges"  # only when it is named: it needs the real digits, which come with a test tool
 INTERRUPTED, NO_TESTS_COLLECTED = 2, 5  # exit codes of pytest
+# A process for each processor, but no more than there is memory for (1.5 GB each).
+WORKERS = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
 # Before Python 3.11 there is no switch that keeps the current folder off the import path.
 PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 
@@ -142,28 +144,24 @@ def run_compatibility(word: str | None, missing: bool) -> int:
 
 
 def run_tests(arguments: Sequence[str]) -> int:
-    """Run the tests, those in a browser beside the others; return the first exit code that is not zero.
+    """Run all tests, and in the oldest ComfyUI those that need one; return the first exit code that is not zero.
 
     Raises BootstrapError if they cannot be prepared.
     """
     place = prepare(testing=True)
+    tools = node_for_tests(place.python)
     browser = browser_for_tests() | {FRONTEND: str(place.frontend)}
-    pages = Tests("The user interface in a browser", place.python, place.host, "browser", arguments, browser)
-    node = node_for_tests(place.python)
-    others = [Tests("All but the user interface", place.python, place.host, "not browser", arguments, node)]
+    runs = [Tests("All tests", place.python, place.host, arguments, variables=tools | browser)]
     if place.floor is not None:
-        others.append(Tests("What needs ComfyUI", place.python, place.floor, "host", arguments, node))
-    codes, log = [], open_cache() / "logs" / "browser-tests.log"
-    with beside(pages.command, REPOSITORY, pages.environment, log) as running:
-        for tests in others:
-            print(f"\n{tests}", flush=True)
-            codes.append(hand_over(tests.command, REPOSITORY, tests.environment))
-            if codes[-1] < 0:  # ended by a signal: so are those in the browser
-                return codes[-1]
-            if codes[-1] == INTERRUPTED:
-                break
-        codes.append(running.wait())
-        print(f"\n{pages}\n{log.read_text('utf-8', 'replace')}", flush=True)
+        runs.append(Tests("What needs ComfyUI", place.python, place.floor, arguments, mark="host", variables=tools))
+    codes = []
+    for tests in runs:
+        print(f"\n{tests}", flush=True)
+        codes.append(hand_over(tests.command, REPOSITORY, tests.environment))
+        if codes[-1] < 0:  # ended by a signal
+            return codes[-1]
+        if codes[-1] == INTERRUPTED:
+            break
     # A selection of tests by the user may well have none in one of the runs.
     chosen = [code for code in codes if code != NO_TESTS_COLLECTED or not arguments] or [NO_TESTS_COLLECTED]
     return next((code for code in chosen if code), 0)
@@ -180,14 +178,14 @@ def browser_for_tests() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Tests:
-    """One run of pytest with a ComfyUI: the tests with a mark, further arguments and environment variables."""
+    """One run of pytest with a ComfyUI: further arguments, environment variables and the mark that tests must have."""
 
     title: str
     python: Path
     host: Path
-    mark: str
     arguments: Sequence[str]
     variables: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
 
     def __str__(self) -> str:
         return f"{self.title}, ComfyUI {host_version(self.host)} ({self.host})"
@@ -200,4 +198,5 @@ class Tests:
     def command(self) -> list[str]:
         start = ["-m", "pytest"] if sys.version_info >= (3, 11) else ["-c", PYTEST_WITHOUT_FOLDER]
         named = any((REPOSITORY / item.split("::")[0]).exists() for item in self.arguments if not item.startswith("-"))
-        return [str(self.python), *start, *([] if named else ["tests"]), "-m", self.mark, *self.arguments]
+        chosen = [*([] if named else ["tests"]), *(["-m", self.mark] if self.mark else [])]
+        return [str(self.python), *start, *WORKERS, *chosen, *self.arguments]

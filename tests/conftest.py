@@ -8,22 +8,21 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 ROOT = Path(__file__).parent.parent
 
-# The models are tiny: more threads only get in each other's way, and badly where two test runs share the processors.
-torch.set_num_threads(1)
-os.environ["OMP_NUM_THREADS"] = "1"  # for the servers that tests start
 
-# ComfyUI owns the top-level names `nodes` and `tests`, so the folders of this repository are imported by location.
-for name in ("bootstrap", "reg_core"):
+def import_at(folder: Path) -> None:
+    """Import a package by its location: ComfyUI owns names like `nodes` and `tests`, so the root is not on the path."""
     spec = importlib.util.spec_from_file_location(
-        name, ROOT / name / "__init__.py", submodule_search_locations=[str(ROOT / name)]
+        folder.name, folder / "__init__.py", submodule_search_locations=[str(folder)]
     )
     assert spec is not None and spec.loader is not None
-    sys.modules[name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sys.modules[name])
+    sys.modules[folder.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[folder.name])
+
+
+import_at(ROOT / "bootstrap")
 
 from bootstrap.pack import forget_repository, import_pack  # noqa: E402
 from bootstrap.torch_builds import mend_imports  # noqa: E402
@@ -32,9 +31,22 @@ HOST = os.environ.get("COMFYUI_PATH")
 pytest_plugins = ["browser", "workflows"]
 forget_repository()
 sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the host
-mend_imports()
-if HOST:
-    import_pack(Path(HOST))
+# The models are tiny: more threads only get in each other's way, and badly where tests run side by side.
+os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import torch, the host and the pack, except in the process that only hands the tests to others (xdist)."""
+    distributing = getattr(config.option, "dist", "no") != "no" and not config.option.collectonly
+    if distributing and not hasattr(config, "workerinput"):
+        return
+    mend_imports()
+    import torch
+
+    torch.set_num_threads(1)
+    import_at(ROOT / "reg_core")
+    if HOST:
+        import_pack(Path(HOST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
