@@ -76,3 +76,12 @@ def test_checks_before_a_commit_have_the_versions_of_the_tests() -> None:
     tools = (ROOT / "pyproject.toml").read_text("utf-8")
     for name, version in pinned.items():
         assert re.search(rf'"{name}(\[\w+\])?=={re.escape(version)}"', tools), name
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs", "web/docs", "playground"])
+def test_links_of_the_documents_lead_somewhere(name: str) -> None:
+    pages = [ROOT / name] if name.endswith(".md") else sorted((ROOT / name).glob("*.md"))
+    assert pages
+    for page in pages:
+        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
+            assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
