@@ -37,6 +37,8 @@ class ScheduleNode(CheckedNode):
     """A node that makes a GUIDANCE_SCHEDULE; without ``written`` no axis of REG Compare has it."""
 
     written: ClassVar[Written | None] = None
+    SHOWS_RUN = True
+    """The page marks the steps of the last run that followed this schedule."""
 
 
 def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.Schema:

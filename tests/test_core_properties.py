@@ -480,9 +480,8 @@ steps = st.builds(
 
 @examples(100)
 @given(st.lists(steps, max_size=6), st.text(max_size=10))
-def test_a_run_is_told_whatever_its_numbers(made: list[Step], missing: str) -> None:
+def test_a_run_has_a_table_whatever_its_numbers(made: list[Step], missing: str) -> None:
     trace = Trace(total=len(made), missing=missing, steps=made)
-    assert 0 < len(trace.sentence()) < 600
     assert len(trace.table().splitlines()) == len(made) + 1
     assert all(row.keys() == trace.rows()[0].keys() for row in trace.rows())
 

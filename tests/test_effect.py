@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from test_trace import run
 
+from arbitrary import examples
 from reg_pack.nodes.effect import sentence, summary
-from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, PURE_NOISE, UNGUIDED, UNUSABLE, Trace
+from reg_pack.reg_core.trace import (
+    COMPUTED,
+    EXTRAPOLATED,
+    OUTSIDE,
+    PURE_NOISE,
+    RECTIFIED,
+    UNGUIDED,
+    UNUSABLE,
+    Step,
+    Trace,
+)
 
 pytestmark = pytest.mark.host
 
@@ -69,3 +82,15 @@ def test_summary_counts_what_was_computed_and_extrapolated() -> None:
 def test_summary_says_why_auto_chose() -> None:
     text = summary(run((COMPUTED, 0.5)), CHOICE, {COMPUTED: 1}, "The model has a gradient and memory for it.")
     assert text.endswith("(row-sum, reverse). Chosen by auto: The model has a gradient and memory for it.")
+
+
+values = st.none() | st.floats()
+steps = st.builds(
+    Step, st.floats(0, 1), st.floats(), st.sampled_from([*RECTIFIED, UNGUIDED]), *[values] * 8, st.none(), values
+)
+
+
+@examples(100)
+@given(st.lists(steps, max_size=6), st.text(max_size=10))
+def test_a_run_is_told_whatever_its_numbers(made: list[Step], missing: str) -> None:
+    assert 0 < len(sentence(Trace(total=len(made), missing=missing, steps=made))) < 600

@@ -23,7 +23,7 @@ from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.keys import RUNS_KEY
 from reg_pack.nodes.host.notice import write_down
 from reg_pack.nodes.host.preview import preview
-from reg_pack.nodes.host.prompt import display_node, upstream
+from reg_pack.nodes.host.prompt import display_node, listeners, upstream
 from reg_pack.nodes.host.record import GuidanceRecord
 from reg_pack.nodes.host.runs import RUNS, RunLog
 from reg_pack.nodes.host.sampling import Guidance, guider, ksample
@@ -231,9 +231,9 @@ def add(record: GuidanceRecord, sigmas: list[float], sigma: float, predictions: 
     record.add(Outcome(COMPUTED, *predictions, predictions[0]), evaluation)
 
 
-def recorded(steps: int, sampler: str | None = "sampler") -> GuidanceRecord:
+def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> GuidanceRecord:
     """The record of a run of plain steps."""
-    record, prediction = GuidanceRecord("reg", sampler), torch.randn(3, 1, 16, 8, 8)
+    record, prediction = GuidanceRecord("reg", inspectors), torch.randn(3, 1, 16, 8, 8)
     sigmas = [1 - index / steps for index in range(steps)]
     for sigma in sigmas:
         add(record, sigmas, sigma, prediction)
@@ -257,7 +257,7 @@ def test_work_of_a_record_grows_with_the_steps_alone(monkeypatch: pytest.MonkeyP
         assert len(recorded(steps).trace.steps) == steps
         assert built == steps
     built = 0
-    recorded(40, sampler=None)
+    recorded(40, inspectors=())
     assert built == 0
 
 
@@ -298,8 +298,8 @@ def test_record_that_fails_costs_no_image() -> None:
     expected = sample(model)
     run = Guidance._run
 
-    def failing(guidance: Guidance, sampler: Any = None) -> Any:
-        result = run(guidance, sampler)
+    def failing(guidance: Guidance, inspectors: Any = ()) -> Any:
+        result = run(guidance, inspectors)
         result.record.trace.pictures = None  # pyright: ignore[reportAttributeAccessIssue]
         return result
 
@@ -355,9 +355,11 @@ GAPS: dict[str, Any] = {
 }
 
 
-def test_prompt_is_searched_past_its_gaps() -> None:
+def test_prompt_is_searched_past_its_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "REG_Inspector", Inspector)  # as a host that has loaded the pack
     reset_progress_state("gaps", DynamicPrompt(GAPS))
     try:
+        assert listeners("k") == ["inspect"]
         assert list(upstream("inspect")) == ["k", "reg", "gone"]
         assert [display_node(name) for name in ("k", "gone")] == ["k", "gone"]
         write_down({"form": "row-sum"}, "reg")

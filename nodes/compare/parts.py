@@ -11,6 +11,7 @@ import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
 
+from ..host.contract import TILES_RESULT
 from ..host.notice import harmless, jsonable, note, tell
 from ..host.sampling import Model
 from ..host.stopwatch import Stopwatch, check_plain
@@ -134,4 +135,4 @@ class CompareSheet(CheckedNode):
             image = torch.from_numpy(np.array(sheet)).float()[None] / 255
             preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
         images = torch.cat([tile.images for tile in tiles])
-        return io.NodeOutput(image, images, ui={"images": preview, "reg_tiles": entries})
+        return io.NodeOutput(image, images, ui={"images": preview, TILES_RESULT: entries})

@@ -22,8 +22,8 @@ __all__ = [
 STEP_EVENT = "reg.step"
 SCHEDULE_EVENT = "reg.schedule"
 EVENTS = {
-    STEP_EVENT: ("sampler", "run", "index", "total", "steps"),
-    SCHEDULE_EVENT: ("node", "percent", "sigma"),
+    STEP_EVENT: ("inspectors", "run", "index", "total", "steps"),
+    SCHEDULE_EVENT: ("schedules", "percent", "sigma"),
 }
 """The fields of each event."""
 

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
+import nodes  # the host's own module, not the folder of this pack
+
 
 def executing_node() -> str | None:
     """Id of the node that the host is executing in this thread; None outside a prompt."""
@@ -42,6 +44,25 @@ def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
                 seen.add(value[0])
                 waiting.append(value[0])
                 yield value[0]
+
+
+def listeners(sampler: str) -> list[str]:
+    """The nodes that are to hear of each step of a sampler: they name the input that it feeds as RUN_INPUT."""
+    running = running_prompt()
+    names = [] if running is None else sorted(running.all_node_ids())
+    inputs = {name: getattr(_node_class(name), "RUN_INPUT", None) for name in names}
+    return [name for name, input_id in inputs.items() if input_id is not None and sampler in upstream(name, input_id)]
+
+
+def shown_schedules(node_id: str) -> list[str]:
+    """The nodes that feed the input ``schedule`` of a node and show the steps of a run: they set SHOWS_RUN."""
+    return [name for name in upstream(node_id, "schedule") if getattr(_node_class(name), "SHOWS_RUN", False)]
+
+
+def _node_class(node_id: str) -> type | None:
+    """The class of a node of the running prompt, as the host has registered it; None if it is not there."""
+    classes = nodes.NODE_CLASS_MAPPINGS  # pyright: ignore[reportAttributeAccessIssue]
+    return classes.get(_part(node_id, "class_type", str, ""))
 
 
 def _part(node_id: str, name: str, kind: type, default: Any) -> Any:

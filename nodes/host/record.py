@@ -24,7 +24,6 @@ from .measurement import measured, merged
 from .noise_level import sampling_percent
 from .notice import harmless, send, tell
 from .preview import preview
-from .prompt import display_node
 from .reception import Reception
 
 PICTURES = 6
@@ -43,10 +42,10 @@ def _chosen(sigmas: Sequence[float]) -> set[float]:
 
 @dataclass
 class GuidanceRecord:
-    """The trace of one run as it grows, and what the artist was told. The page hears of every step of ``sampler``."""
+    """The trace of one run as it grows, and what the artist was told. ``inspectors`` are told of every step."""
 
     node_id: str | None
-    sampler: str | None = None
+    inspectors: Sequence[str] = ()
     trace: Trace = field(default_factory=Trace)
     warnings: list[str] = field(default_factory=list)
     _parts: list[Step] = field(default_factory=list)
@@ -160,21 +159,21 @@ class GuidanceRecord:
         step = replace(merged(self._parts), weight=weight, seconds=time.perf_counter() - self._began)
         self._parts.clear()
         self.trace.steps.append(step)
-        if self.sampler is not None:
+        if self.inspectors:
             self._unsent.append(step)
             if time.perf_counter() - self._sent > PAUSE:
                 self._send()
 
     def _send(self) -> None:
-        """Send the steps that the page has not heard of."""
-        if not self._unsent or self.sampler is None:
+        """Send the steps that no inspector has heard of."""
+        if not self._unsent:
             return
         index, total = len(self.trace.steps) - len(self._unsent), self.trace.total
-        data = {"sampler": display_node(self.sampler), "run": str(id(self)), "index": index, "total": total}
+        data = {"inspectors": list(self.inspectors), "run": str(id(self)), "index": index, "total": total}
         rows = [step.row() for step in self._unsent]
         self._unsent.clear()
         if not send(STEP_EVENT, {**data, "steps": rows}):
-            self.sampler = None  # it would fail again at every step
+            self.inspectors = ()  # it would fail again at every step
         self._sent = time.perf_counter()
 
     def report(self, estimation: Estimation) -> None:

@@ -6,6 +6,7 @@ calc cond batch   the two predictions of an evaluation; D_u is replaced by the r
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,7 +27,7 @@ from .evaluation import Evaluation
 from .keys import GUIDANCE_KEY, RUNS_KEY
 from .noise_level import noise_to_signal
 from .notice import tell, write_down
-from .prompt import executing_node
+from .prompt import executing_node, listeners
 from .record import GuidanceRecord
 from .runs import RUNS, key_of, new_key
 
@@ -90,7 +91,7 @@ class Guidance:
         if GUIDANCE_KEY in options:  # of two MODELs that a guider has merged: the first one's REG counts
             return executor(*args, **kwargs)
         sampler = executing_node()
-        run = options[GUIDANCE_KEY] = self._run(sampler)
+        run = options[GUIDANCE_KEY] = self._run(listeners(sampler) if sampler is not None else [])
         options["sampler_pre_cfg_function"] = run.record.around(options.get("sampler_pre_cfg_function", []))
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)
@@ -99,8 +100,8 @@ class Guidance:
             write_down(run.estimation.selection.choice, self.node_id)
         return output
 
-    def _run(self, sampler: str | None = None) -> Run:
-        record = GuidanceRecord(self.node_id, sampler)
+    def _run(self, inspectors: Sequence[str] = ()) -> Run:
+        record = GuidanceRecord(self.node_id, inspectors)
         return Run(record, Estimation(self.method, record.warn, self.quirks))
 
     def predict(

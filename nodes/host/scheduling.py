@@ -19,7 +19,7 @@ from .contract import SCHEDULE_EVENT
 from .keys import SCHEDULE_KEY
 from .noise_level import noise_to_signal, sampling_percent
 from .notice import send, tell
-from .prompt import display_node, executing_node
+from .prompt import executing_node, shown_schedules
 
 Model = Any
 
@@ -51,7 +51,7 @@ class ScheduledWeight:
         return executor(*args, **kwargs)
 
     def _show(self, model: Model, noise: Any, latent: Any, sampler: Any, sigmas: Tensor, *args: Any) -> None:
-        """Tell the page at which noise levels this run follows the schedule of this node."""
+        """Tell the schedule nodes upstream at which noise levels this run follows them."""
         if self.node_id is None or executing_node() is None:
             return
         model_sampling, levels = model.get_model_object("model_sampling"), sigmas[:-1].tolist()
@@ -60,7 +60,7 @@ class ScheduledWeight:
             "percent": [sampling_percent(model_sampling, level) for level in levels],
             "sigma": [noise if math.isfinite(noise) else None for noise in noises],
         }
-        send(SCHEDULE_EVENT, {"node": display_node(self.node_id), **run})
+        send(SCHEDULE_EVENT, {"schedules": shown_schedules(self.node_id), **run})
 
     def predict_noise(self, executor: WrapperExecutor, x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         guider = executor.class_obj

@@ -50,6 +50,9 @@ def looks(trace: Trace, count: int, vae: Any, warn: Callable[[str], None]) -> li
 
 
 class Inspector(CheckedNode):
+    RUN_INPUT = "samples"
+    """The sampler that feeds this input tells of each of its steps."""
+
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
