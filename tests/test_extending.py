@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import pytest
 import torch
 from comfy_api.latest import io
 from executor import host as host
 from executor import sampled, sheet
+from torch import Tensor
 from workflows import node
 
 import nodes as host_nodes
 from reg_pack.nodes import schedules
 from reg_pack.nodes.compare.axes import AXES, NumberAxis
 from reg_pack.nodes.compare.comparison import Compare
+from reg_pack.nodes.guidance import RectifiedGuidance
 from reg_pack.nodes.schedules import ScheduleNode, Written
+from reg_pack.reg_core.jacobian import ESTIMATORS, Direction, Estimator, Reverse
+from reg_pack.reg_core.parameterization import Denoiser
+from reg_pack.reg_core.rectification import FORMS
+from reg_pack.reg_core.refresh import REFRESHES, Moment, RefreshPolicy
 from reg_pack.reg_core.schedule import (
     COMBINATIONS,
     SCHEDULES,
@@ -97,3 +103,76 @@ def test_axis_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(tiles, torch.cat([sampled(steps=2), sampled(steps=4)]))
     with pytest.raises(ValueError, match="steps takes whole numbers such as 10, 20; got '2.5'"):
         sheet(("steps", "2.5"))
+
+
+def rectified(steps: int = 4, **method: Any) -> Tensor:
+    """The latent of a run with REG, at every one of its steps."""
+    chosen = {"form": "row-sum", "estimator": "reverse", "refresh": "every step", **method}
+    inputs = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0, **chosen}
+    return sampled({"reg": node("REG_Guidance", model=["model", 0], **inputs)}, model=["reg", 0], cfg=4.0, steps=steps)
+
+
+@dataclass(frozen=True)
+class CentralDifference(Estimator):
+    """``alpha * J v`` by ``(D(x + h alpha v) - D(x - h alpha v)) / 2h``."""
+
+    step: float = 1e-2
+
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        denoised = denoiser(x) if denoised is None else denoised
+        v = direction if isinstance(direction, Tensor) else direction(denoised)
+        shift = self.step * alpha * v
+        return denoised, (denoiser(x + shift) - denoiser(x - shift)) / (2 * self.step)
+
+
+@pytest.mark.parametrize("form", ["row-sum", "directional"])
+def test_estimator_is_a_class_and_a_line(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ESTIMATORS, "central difference", CentralDifference())
+    exact = rectified(form=form, estimator="forward")
+    effect = (exact - sampled(cfg=4.0, steps=4)).norm()
+    assert (rectified(form=form, estimator="central difference") - exact).norm() < 0.01 * effect
+
+
+@dataclass(frozen=True)
+class HalfReverse(Reverse):
+    """Half of ``alpha * J^T v``."""
+
+    def __call__(
+        self, denoiser: Denoiser, x: Tensor, direction: Direction, alpha: Tensor | float, denoised: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        denoised, product = super().__call__(denoiser, x, direction, alpha, denoised)
+        return denoised, product / 2
+
+
+def test_form_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that doubles what an estimator has halved: a power of two loses nothing."""
+    monkeypatch.setitem(ESTIMATORS, "half", HalfReverse())
+    row_sum = FORMS["row-sum"]
+    doubled = replace(row_sum, rectify=lambda product, gap, limit: row_sum.rectify(2 * product, gap, limit))
+    monkeypatch.setitem(FORMS, "doubled", doubled)
+    assert torch.equal(rectified(estimator="half", form="doubled"), rectified())
+    assert not torch.equal(rectified(estimator="half"), rectified())
+
+
+@dataclass(frozen=True)
+class Once(RefreshPolicy):
+    """At the first evaluation only."""
+
+    def due(self, moment: Moment) -> bool:
+        return moment.computed is None
+
+
+def test_refresh_policy_is_a_class_and_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flow model's first step is pure noise, which needs no product: the three after it are one in four."""
+    monkeypatch.setitem(REFRESHES, "once", Once())
+    assert torch.equal(rectified(refresh="once"), rectified(refresh="every 4 steps"))
+    assert not torch.equal(rectified(refresh="once"), rectified(refresh="every 2 steps"))
+
+
+def test_choices_of_the_node_are_the_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for table, member in ((ESTIMATORS, CentralDifference()), (FORMS, FORMS["row-sum"]), (REFRESHES, Once())):
+        monkeypatch.setitem(table, "new", member)
+    options = {spec.id: spec.options for spec in RectifiedGuidance.define_schema().inputs if hasattr(spec, "options")}
+    assert all(options[name][-1] == "new" for name in ("estimator", "form", "refresh"))
