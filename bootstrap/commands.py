@@ -136,7 +136,7 @@ def run_compatibility(word: str | None, missing: bool) -> int:
     for host in filter(None, (place.floor, place.host)):
         environment = {**child_environment(), "COMFYUI_PATH": str(host), "PYTHONSAFEPATH": "1"}
         environment["PYTHONPATH"] = str(REPOSITORY / "tests")
-        script = str(REPOSITORY / "tests" / "matrix.py")
+        script = str(REPOSITORY / "tests" / "start_matrix.py")
         codes.append(hand_over([str(place.python), script, *arguments], REPOSITORY, environment))
         if codes[-1] < 0:
             break

@@ -35,11 +35,8 @@ sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the ho
 os.environ["OMP_NUM_THREADS"] = "1"  # also for the processes that tests start
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    """Import torch, the host and the pack, except in the process that only hands the tests to others (xdist)."""
-    distributing = getattr(config.option, "dist", "no") != "no" and not config.option.collectonly
-    if distributing and not hasattr(config, "workerinput"):
-        return
+def import_tested() -> None:
+    """Import torch, the mathematics alone, and the host with the pack."""
     mend_imports()
     import torch
 
@@ -47,6 +44,14 @@ def pytest_configure(config: pytest.Config) -> None:
     import_at(ROOT / "reg_core")
     if HOST:
         import_pack(Path(HOST))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import what is tested, except in the process that only hands the tests to others (xdist)."""
+    distributing = getattr(config.option, "dist", "no") != "no" and not config.option.collectonly
+    if distributing and not hasattr(config, "workerinput"):
+        return
+    import_tested()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

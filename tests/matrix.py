@@ -9,13 +9,11 @@ import argparse
 import itertools
 import json
 import re
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import conftest  # the host and the pack on the import path
 import torch
 from columns import COLUMNS, SAMPLERS
 from compatibility import (
@@ -30,13 +28,14 @@ from compatibility import (
     Subject,
     check,
 )
+from conftest import HOST, ROOT
 
 from bootstrap.archive import FLOOR
 from bootstrap.host import host_version
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, RELATED_FAMILIES, UNCOVERED, class_of
 
-VERDICTS = conftest.ROOT / "tests" / "fixtures" / "compatibility.json"
-PAGE = conftest.ROOT / "docs" / "compatibility.md"
+VERDICTS = ROOT / "tests" / "fixtures" / "compatibility.json"
+PAGE = ROOT / "docs" / "compatibility.md"
 FAMILIES = {**GRADIENT_FAMILIES, **FUSED_FAMILIES, **RELATED_FAMILIES}
 Cells = dict[str, dict[str, Result]]
 
@@ -229,7 +228,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--missing", action="store_true", help="only cells that have no verdict yet")
     parser.add_argument("--page", action="store_true", help="only write the page again")
     options = parser.parse_args(arguments)
-    host = host_version(Path(str(conftest.HOST)))
+    host = host_version(Path(str(HOST)))
     word = options.only.lower()
     if not options.page:
         cells = kept().get(host, {})
@@ -246,11 +245,7 @@ def main(arguments: list[str]) -> int:
                 checked(family, [name for name in chosen if named or word in name.lower()], cells, host)
     if host != FLOOR.version:  # whose nodes are fewer
         write()
-        print(f"{PAGE.relative_to(conftest.ROOT)} is written")
+        print(f"{PAGE.relative_to(ROOT)} is written")
     failed = [result for row in kept()[host].values() for result in row.values() if result.verdict in FAILURES]
     print(f"ComfyUI {host}: {len(failed)} faults")
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 import torch
 from columns import COLUMNS
 from compatibility import INAPPLICABLE, PASS, SILENT, WRONG, Model, Subject, check, reg
-from conftest import HOST
+from conftest import HOST, ROOT
 from matrix import FAMILIES, ONLY_READ, PAGE, applies, in_ci, kept, rendered
 
 from bootstrap.archive import FLOOR
@@ -62,6 +65,13 @@ def test_page_is_written_from_the_verdicts() -> None:
     assert ONLY_READ in text
     if CURRENT:
         assert text == rendered(kept(), text[text.index(ONLY_READ) :])
+
+
+def test_command_starts_outside_pytest() -> None:
+    command = [sys.executable, str(ROOT / "tests" / "start_matrix.py"), "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests")}
+    result = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert "--missing" in result.stdout, result.stderr
 
 
 def test_every_class_of_the_host_is_tried_or_named() -> None:
