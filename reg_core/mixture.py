@@ -1,4 +1,4 @@
-"""Gaussian mixture with everything in closed form: the oracle of the tests, the demo and the documentation."""
+"""Gaussian mixture with everything in closed form: the oracle of the tests, and an exact denoiser to try ideas on."""
 
 from __future__ import annotations
 

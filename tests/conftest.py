@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(
             "tests marked 'host' or 'browser' need ComfyUI: run `python run.py test`, or set COMFYUI_PATH"
         )
+
+
+@pytest.fixture
+def inference_mode() -> Iterator[None]:
+    """Every node of the host runs inside inference mode."""
+    import torch
+
+    with torch.inference_mode():
+        yield

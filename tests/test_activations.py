@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from module_hooks import hooks_of
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -452,13 +453,6 @@ def test_a_block_that_draws_random_numbers_gets_the_same_ones_the_second_time() 
     torch.manual_seed(0)
     assert close(product(network, Recomputation(blocks=blocks_of(network))), expected)
     assert torch.equal(torch.rand(3), following)  # and the sampler's own numbers are not touched
-
-
-def hooks_of(network: nn.Module) -> list[Any]:
-    """Everything that is registered on the calls of a network's modules."""
-    kinds = [name for name in vars(nn.Module()) if name.endswith(("_hooks", "_hooks_with_kwargs", "_always_called"))]
-    assert {"_forward_hooks", "_forward_pre_hooks", "_forward_hooks_always_called"} <= set(kinds)
-    return [hook for module in network.modules() for kind in kinds for hook in getattr(module, kind)]
 
 
 class Failure(Exception):

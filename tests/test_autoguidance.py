@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import comfy.hooks
@@ -34,17 +34,10 @@ from reg_pack.reg_core.schedule import Interval, Linear
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, _randomise, conditioning
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 STEPS, SEED, CFG = 4, 7, 2.5
 Model = Any
-
-
-@pytest.fixture(autouse=True)
-def inference_mode() -> Iterator[None]:
-    """Every node of the host runs inside inference mode."""
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from typing import Any
 import comfy.supported_models
 import compatibility
 import pytest
-import torch
 from columns import COLUMNS
 from compatibility import INAPPLICABLE, PASS, SILENT, WRONG, Model, Subject, check, reg
 from conftest import HOST, ROOT
@@ -23,7 +21,7 @@ from bootstrap.archive import FLOOR
 from bootstrap.host import host_version
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, RELATED_FAMILIES, UNCOVERED, class_of
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 VERSION = host_version(Path(str(HOST)))
 CURRENT = FLOOR.version != VERSION
@@ -33,12 +31,6 @@ CELLS = kept().get(VERSION, {})
 @cache
 def subject(family: str) -> Subject:
     return Subject(family, FAMILIES[family])
-
-
-@pytest.fixture(autouse=True)
-def inference_mode() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
 
 
 @pytest.mark.parametrize(("family", "name"), in_ci(VERSION))

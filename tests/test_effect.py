@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_trace import run
+from traces import run
 
 from arbitrary import examples
 from reg_pack.nodes.effect import sentence, summary

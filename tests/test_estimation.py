@@ -17,15 +17,25 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import CallbacksMP, WrappersMP
 from comfy_extras import nodes_context_windows, nodes_tomesd
-from test_activations import hooks_of
-from test_sampling import CFG, SEED, STEPS, Interrupted, reg, relative_error, sample
-from test_sampling import inference_mode as inference_mode
+from module_hooks import hooks_of
+from sampler_runs import (
+    CFG,
+    SEED,
+    STEPS,
+    Interrupted,
+    Watched,
+    auto,
+    ksample,
+    lora,
+    reg,
+    relative_error,
+    sample,
+    sample_steps,
+)
 from torch import Tensor, nn
 
-import nodes
 from reg_pack.nodes.host.derivative.memory import repeated_blocks
 from reg_pack.nodes.host.derivative.selection import Method
-from reg_pack.nodes.host.keys import STOPWATCH_KEY
 from reg_pack.nodes.host.noise_level import noise_to_signal
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance
 from reg_pack.reg_core.rectification import FORMS
@@ -34,10 +44,9 @@ from reg_pack.reg_core.trace import COMPUTED
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 Model = Any
-ksample: Callable[..., Any] = nodes.common_ksampler  # pyright: ignore[reportAttributeAccessIssue]
 
 
 @pytest.fixture(params=FAMILIES)
@@ -54,42 +63,9 @@ def is_flow(model: Model) -> bool:
     return isinstance(model.model.model_sampling, comfy.model_sampling.CONST)
 
 
-def sample_steps(model: Model, steps: int, sampler: str = "euler") -> Tensor:
-    conds = conditioning(1), conditioning(2)
-    latent = empty_latent(model)
-    return ksample(model, SEED, steps, CFG, sampler, "simple", *conds, latent)[0]["samples"]
-
-
 def rectified_steps(model: Model, steps: int = STEPS) -> int:
     """Steps at which a Jacobian product may be needed: of a flow the first is pure noise, where the factor is 0."""
     return steps - is_flow(model)
-
-
-class Watched:
-    """A model of which every evaluation is seen, and something may be put in place of its output.
-
-    The wrapper stands under a key of the pack, so that it does not count as one of another node.
-    """
-
-    def __init__(self, model: Model, change: Callable[[Tensor, Tensor], Tensor] = lambda output, x: output) -> None:
-        self.rows: list[tuple[float, int]] = []
-        self.model = model.clone()
-
-        def see(executor: Callable[..., Tensor], x: Tensor, sigma: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-            self.rows.append((float(sigma[0]), x.shape[0]))
-            return change(executor(x, sigma, *args, **kwargs), x)
-
-        self.model.add_wrapper_with_key(WrappersMP.APPLY_MODEL, STOPWATCH_KEY, see)
-
-    @property
-    def total(self) -> int:
-        return sum(rows for _, rows in self.rows)
-
-    @property
-    def per_level(self) -> list[int]:
-        """Rows at each noise level, noisiest first."""
-        levels = dict.fromkeys(level for level, _ in self.rows)
-        return [sum(rows for at, rows in self.rows if at == level) for level in levels]
 
 
 class Calls:
@@ -280,18 +256,6 @@ def test_a_gradient_through_streamed_weights_that_is_wrong_is_not_believed(model
     )
 
 
-def lora(model: Model, seed: int) -> dict[str, Tensor]:
-    weights = model.model.state_dict()
-    layer = next(key for key in weights if key.endswith(("mlp.fc1.weight", "ff.net.2.weight")))
-    rows, columns = weights[layer].shape
-    generator = torch.Generator().manual_seed(seed)
-    name = layer.removesuffix(".weight")
-    return {
-        f"{name}.lora_up.weight": torch.randn(rows, 2, generator=generator),
-        f"{name}.lora_down.weight": torch.randn(2, columns, generator=generator),
-    }
-
-
 def test_prompts_with_different_loras_are_not_differentiated(model: Model, log: Log) -> None:
     """The host swaps weights in place between them, while the graph of the first still needs its own."""
     before = {key: value.clone() for key, value in model.model.state_dict().items()}
@@ -322,10 +286,6 @@ def estimations(model: Model) -> tuple[Model, list[Any]]:
     model = model.clone()
     model.set_model_sampler_post_cfg_function(post_cfg)
     return model, seen
-
-
-def auto(model: Model, form: str = "row-sum") -> Model:
-    return Guidance(Method(form=form)).install(model)
 
 
 def detached(output: Tensor, x: Tensor) -> Tensor:

@@ -30,16 +30,10 @@ from reg_pack.reg_core.jacobian import Reverse
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, Family, double_precision
 from tiny_models import conditioning, sd3_flow
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 FAMILIES = {**GRADIENT_FAMILIES, **FUSED_FAMILIES}
 Warnings = list[str]
-
-
-@pytest.fixture(autouse=True)
-def inference_mode() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import comfy.latent_formats
@@ -34,17 +33,11 @@ from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, PURE_NOISE,
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 STEPS, CFG = 6, 4.0
 WINDOWS = (4, 0, "standard_static", 1, False, "flat", 3, False)
 Model = Any
-
-
-@pytest.fixture(autouse=True)
-def inference_mode() -> Iterator[None]:
-    with torch.inference_mode():
-        yield
 
 
 def reg(model: Model, start: float = 0.0, end: float = 1.0, **method: Any) -> Model:

@@ -13,9 +13,7 @@ import pytest
 import torch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras import nodes_nag, nodes_slg, nodes_tomesd
-from test_estimation import Watched, auto, lora, sample_steps
-from test_sampling import CFG, SEED, STEPS, custom, reg, relative_error, sample
-from test_sampling import inference_mode as inference_mode
+from sampler_runs import CFG, SEED, STEPS, Watched, auto, custom, lora, reg, relative_error, sample, sample_steps
 from torch import Tensor
 
 from reg_pack.nodes.effect import without_effect
@@ -28,7 +26,7 @@ from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, SEPARATE
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
 Model = Any
 ESTIMATORS = ["reverse", "forward", "finite difference"]

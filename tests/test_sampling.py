@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import comfy.hooks
@@ -18,26 +18,18 @@ import torch
 from comfy.ldm.modules.attention import attention_pytorch
 from comfy.patcher_extension import WrappersMP
 from comfy_extras import nodes_custom_sampler, nodes_easycache, nodes_model_advanced
+from sampler_runs import CFG, SEED, STEPS, Interrupted, custom, reg, relative_error, sample
 from torch import Tensor
 
 import nodes
-from reg_pack.nodes.host.derivative.selection import Method
-from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance, guider, ksample
+from reg_pack.nodes.host.sampling import GUIDANCE_KEY, guider, ksample
 from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.reg_core.schedule import SNR, Interval, Linear
 from tiny_models import FAMILIES, conditioning, empty_latent
 
-pytestmark = pytest.mark.host
+pytestmark = [pytest.mark.host, pytest.mark.usefixtures("inference_mode")]
 
-STEPS, SEED, CFG = 5, 7, 3.0
 Model = Any
-
-
-@pytest.fixture(autouse=True)
-def inference_mode() -> Iterator[None]:
-    """Every node of the host runs inside inference mode."""
-    with torch.inference_mode():
-        yield
 
 
 @pytest.fixture(params=FAMILIES)
@@ -53,32 +45,6 @@ def model(family: str) -> Model:
 @pytest.fixture
 def flow() -> Model:
     return FAMILIES["SD3 flow"]()
-
-
-def reg(
-    model: Model,
-    *,
-    strength: float = 1.0,
-    form: str = "row-sum",
-    estimator: str = "reverse",
-    start: float = 0.0,
-    end: float = 1.0,
-    schedule: Any = None,
-    refresh: str = "auto",
-    checkpointing: str = "auto",
-) -> Model:
-    if schedule is not None:
-        model = ScheduledWeight(schedule).install(model)
-    return Guidance(Method(strength, form, estimator, refresh, checkpointing), start, end).install(model)
-
-
-def sample(
-    model: Model, cfg: float = CFG, sampler: str = "euler", positive: Any = None, negative: Any = None
-) -> Tensor:
-    """The stock KSampler."""
-    conds = (positive or conditioning(1), negative or conditioning(2))
-    result = nodes.common_ksampler(model, SEED, STEPS, cfg, sampler, "simple", *conds, empty_latent(model))
-    return result[0]["samples"]
 
 
 def prediction(network: Any, host: Any, x: Tensor, sigma: Tensor, cond: Any) -> tuple[Tensor, Tensor]:
@@ -138,10 +104,6 @@ def directional_by_hand(
     return alpha * torch.autograd.grad(conditional, x, gap)[0]
 
 
-def relative_error(value: Tensor, expected: Tensor) -> float:
-    return float((value - expected).norm() / expected.norm())
-
-
 @pytest.mark.parametrize(("form", "by_hand"), [("row-sum", row_sum_by_hand), ("directional", directional_by_hand)])
 def test_whole_run_equals_plain_computation(model: Model, form: str, by_hand: Callable[..., Tensor]) -> None:
     # float32 rounding (6e-8) through five evaluations of a network of condition about 1e2
@@ -160,13 +122,6 @@ def test_finite_difference_agrees_with_forward(model: Model, form: str) -> None:
     difference = sample(reg(model, form=form, estimator="finite difference"))
     # first order in a step of 3e-3 of the signal, on random networks whose outputs are up to 100 times the signal
     assert (difference - exact).norm() < 5e-2 * effect
-
-
-def custom(guider: Any, model: Model) -> Tensor:
-    noise = nodes_custom_sampler.Noise_RandomNoise(SEED)
-    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "simple", STEPS)
-    arguments = (noise, guider, comfy.samplers.sampler_object("euler"), sigmas, empty_latent(model))
-    return nodes_custom_sampler.SamplerCustomAdvanced.execute(*arguments)[0]["samples"]
 
 
 def test_every_route_gives_the_same_image(model: Model) -> None:
@@ -197,10 +152,6 @@ def test_reversed_range_is_refused(flow: Model) -> None:
 
 def test_two_runs_are_bitwise_equal(model: Model) -> None:
     assert torch.equal(sample(reg(model)), sample(reg(model)))
-
-
-class Interrupted(Exception):
-    pass
 
 
 def state(model: Model) -> list[tuple[Tensor, bool, bool]]:

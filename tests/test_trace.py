@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from traces import run
 
 from reg_core.factor import factor_statistics, places, shown
 from reg_core.trace import (
@@ -18,15 +19,6 @@ from reg_core.trace import (
     Step,
     Trace,
 )
-
-
-def run(*changes: tuple[str, float | None]) -> Trace:
-    """A run of equally spaced steps with these states and changes."""
-    steps = [
-        Step(index / len(changes), 1.0, state, weight=3.0, mean=None if change is None else 1 - change, change=change)
-        for index, (state, change) in enumerate(changes)
-    ]
-    return Trace(total=len(steps), steps=steps)
 
 
 def test_factor_of_one_channel_is_the_ratio_itself() -> None:
