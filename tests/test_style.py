@@ -69,13 +69,14 @@ def test_types_are_right() -> None:
 
 
 def test_checks_before_a_commit_have_the_versions_of_the_tests() -> None:
-    """Those of .pre-commit-config.yaml and of the `test` extra."""
+    """Those of .pre-commit-config.yaml, and of the `test` extra and package.json."""
     hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
-    pinned = dict(re.findall(r"/(ruff|pyright)[\w-]*\n\s+rev: v(\S+)", hooks))
-    assert set(pinned) == {"ruff", "pyright"}
-    tools = (ROOT / "pyproject.toml").read_text("utf-8")
-    for name, version in pinned.items():
-        assert re.search(rf'"{name}(\[\w+\])?=={re.escape(version)}"', tools), name
+    pinned = re.findall(r"/(ruff|pyright)[\w-]*\n\s+rev: v(\S+)", hooks)
+    pinned += re.findall(r'"@biomejs/(biome)@([^"]+)"', hooks)
+    tools = "".join((ROOT / name).read_text("utf-8") for name in ("pyproject.toml", "package.json"))
+    of_tests = re.findall(r'"(?:@biomejs/)?(ruff|pyright|biome)(?:\[\w+\])?(?:==|": ")([^"]+)"', tools)
+    assert sorted(pinned) == sorted(of_tests)
+    assert len(pinned) == 3
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "docs", "web/docs", "playground"])
