@@ -151,9 +151,9 @@ def run_tests(arguments: Sequence[str]) -> int:
     place = prepare(testing=True)
     tools = node_for_tests(place.python)
     browser = browser_for_tests() | {FRONTEND: str(place.frontend)}
-    runs = [Tests("All tests", place.python, place.host, arguments, variables=tools | browser)]
+    runs = [PytestRun("All tests", place.python, place.host, arguments, variables=tools | browser)]
     if place.floor is not None:
-        runs.append(Tests("What needs ComfyUI", place.python, place.floor, arguments, mark="host", variables=tools))
+        runs.append(PytestRun("What needs ComfyUI", place.python, place.floor, arguments, mark="host", variables=tools))
     codes = []
     for tests in runs:
         print(f"\n{tests}", flush=True)
@@ -177,7 +177,7 @@ def browser_for_tests() -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Tests:
+class PytestRun:
     """One run of pytest with a ComfyUI: further arguments, environment variables and the mark that tests must have."""
 
     title: str

@@ -18,7 +18,7 @@ import pytest
 from bootstrap.archive import check_hash, file_hash
 from bootstrap.browser import find_browser, says_version, usual_places
 from bootstrap.cache import cache_folder, exclusive, require_space
-from bootstrap.commands import BENCHMARKS
+from bootstrap.commands import BENCHMARKS, WORKERS, PytestRun
 from bootstrap.environment import Environment
 from bootstrap.errors import BootstrapError, last_lines
 from bootstrap.host import existing_host, unpack_host
@@ -294,6 +294,22 @@ def test_unknown_benchmark_is_said_before_anything_is_fetched() -> None:
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
     assert "Expected one of the benchmarks playground, precision, cost, ranges, but got 'magic'" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("mark", "arguments", "chosen"),
+    [
+        ("", [], ["tests"]),
+        ("host", ["-k", "curve", "-n", "0"], ["tests", "-m", "host", "-k", "curve", "-n", "0"]),
+        ("host", ["tests/test_curve.py::test_x"], ["-m", "host", "tests/test_curve.py::test_x"]),
+    ],
+)
+def test_tests_run_on_all_processors_unless_the_arguments_say_otherwise(
+    mark: str, arguments: list[str], chosen: list[str], tmp_path: Path
+) -> None:
+    """pytest follows the last of two options."""
+    command = PytestRun("all", Path("python"), tmp_path, arguments, mark=mark).command
+    assert command[command.index("-n") :] == [*WORKERS, *chosen]
 
 
 def test_every_benchmark_is_there() -> None:
