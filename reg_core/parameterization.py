@@ -61,6 +61,8 @@ class Prediction:
 
     to_denoised: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     from_denoised: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    needs_signal: bool = False
+    """It tells nothing of the signal where alpha is 0."""
 
 
 # v is defined on the unit sphere of (alpha, noise), so states that are not variance preserving are normalised first.
@@ -72,6 +74,7 @@ PREDICTIONS: dict[str, Prediction] = {
     "eps": Prediction(
         to_denoised=lambda output, x, alpha, noise: (x - noise * output) / alpha,
         from_denoised=lambda denoised, x, alpha, noise: (x - alpha * denoised) / noise,
+        needs_signal=True,
     ),
     "v": Prediction(
         to_denoised=lambda output, x, alpha, noise: (
@@ -111,10 +114,11 @@ def _check_sigma(sigma: Any, prediction: str, state: str) -> None:
         raise ValueError(f"REG: sigma must be one number or [batch]; got {shown(sigma)}")
     level = sigma.detach().double()
     defined = (level >= 0) & (level <= highest) & ((level <= LARGE) | level.isinf())
-    if prediction == "eps":
+    needs_signal = lookup(PREDICTIONS, prediction, "prediction").needs_signal
+    if needs_signal:
         defined &= STATES[state].alpha(level) > 0
     if not bool(defined.all()):
-        end = " (of pure noise, eps tells nothing of the signal)" if prediction == "eps" else ""
+        end = f" (of pure noise, {prediction} tells nothing of the signal)" if needs_signal else ""
         span = f"between 0 and {min(highest, LARGE):g}{' or inf' if highest > LARGE and not end else ''}"
         raise ValueError(f"REG: sigma of state {state!r} with prediction {prediction!r} must be {span}{end}")
 

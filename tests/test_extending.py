@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import pytest
 import torch
 from comfy_api.latest import io
+from conftest import ROOT
 from executor import host as host
 from executor import sampled, sheet
 from torch import Tensor
@@ -18,9 +20,10 @@ from reg_pack.nodes import schedules
 from reg_pack.nodes.compare.axes import AXES, NumberAxis
 from reg_pack.nodes.compare.comparison import Compare
 from reg_pack.nodes.guidance import RectifiedGuidance
+from reg_pack.nodes.host.autoguidance.weakening import WEAKENINGS
 from reg_pack.nodes.schedules import ScheduleNode, Written
 from reg_pack.reg_core.jacobian import ESTIMATORS, Direction, Estimator, Reverse
-from reg_pack.reg_core.parameterization import Denoiser
+from reg_pack.reg_core.parameterization import PREDICTIONS, STATES, Denoiser
 from reg_pack.reg_core.rectification import FORMS
 from reg_pack.reg_core.refresh import REFRESHES, Moment, RefreshPolicy
 from reg_pack.reg_core.schedule import (
@@ -176,3 +179,20 @@ def test_choices_of_the_node_are_the_tables(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setitem(table, "new", member)
     options = {spec.id: spec.options for spec in RectifiedGuidance.define_schema().inputs if hasattr(spec, "options")}
     assert all(options[name][-1] == "new" for name in ("estimator", "form", "refresh"))
+
+
+def test_no_member_of_a_table_is_known_by_its_name() -> None:
+    """No comparison with the name of a member: what differs between members stands in the members."""
+    tables = (ESTIMATORS, FORMS, REFRESHES, SCHEDULES, COMBINATIONS, PREDICTIONS, STATES, WEAKENINGS)
+    names = {name for table in tables for name in table}
+    found = [
+        f"{path.relative_to(ROOT)}:{part.lineno} {part.value}"
+        for folder in ("nodes", "reg_core")
+        for path in (ROOT / folder).rglob("*.py")
+        if path.name != "curve.py"  # there "linear" is the host's word for how points are joined
+        for comparison in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(comparison, ast.Compare)
+        for part in ast.walk(comparison)
+        if isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value in names
+    ]
+    assert not found
