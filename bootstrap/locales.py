@@ -14,6 +14,7 @@ from .children import hand_over
 from .commands import own_environment, prepare
 from .errors import BootstrapError
 from .host import REPOSITORY
+from .messages import PAGE, write_page
 from .pack import ALIAS, import_pack
 
 LOCALES = REPOSITORY / "locales"
@@ -142,12 +143,14 @@ def run_locales() -> int:
 
 
 def main() -> int:
-    """Update the texts, in the private environment and with a ComfyUI."""
+    """Update the texts and the page of messages, in the private environment and with a ComfyUI."""
     parser = argparse.ArgumentParser(prog="bootstrap.locales")
     parser.add_argument("--host", type=Path, required=True)
     parser.add_argument("--folder", type=Path, default=LOCALES)
+    parser.add_argument("--page", type=Path, default=PAGE)
     options = parser.parse_args()
     import_pack(options.host)
+    write_page(sys.modules[f"{ALIAS}.nodes.messages"], options.page)
     return update(sys.modules[f"{ALIAS}.nodes"].NODES, options.folder)
 
 

@@ -13,6 +13,7 @@ from ..reg_core.trace import (
     SEPARATE,
     UNGUIDED,
     UNUSABLE,
+    Step,
     Trace,
 )
 from .messages import message
@@ -76,12 +77,16 @@ def summary(trace: Trace, choice: Mapping[str, str], states: Mapping[str, int], 
     if extrapolated:
         how += f", computed {_times(computed)} and extrapolated {_times(extrapolated)}"
     factors = [step.mean or 0.0 for step in changed]
-    why = f" Chosen by auto: {reason}" if reason else ""
-    return (
-        f"guidance changed by {_average([step.change or 0.0 for step in changed]):.0%}, "
-        f"factor {min(factors):.2f} to {max(factors):.2f}, "
-        f"in {len(changed)} of {len(trace.steps)} evaluations ({how}).{why}"
+    told = message(
+        "guidance-changed",
+        change=_average([step.change or 0.0 for step in changed]),
+        low=min(factors),
+        high=max(factors),
+        count=len(changed),
+        total=len(trace.steps),
+        how=how,
     )
+    return " ".join([told, *([message("chosen-by-auto", reason=reason)] if reason else [])])
 
 
 def _times(count: int) -> str:
@@ -96,24 +101,28 @@ def _effect(trace: Trace) -> str:
     """By how much the guidance was changed, and where."""
     shown = [step for step in trace.changed if (step.change or 0.0) > NEGLIGIBLE]
     if not shown:
-        return f"REG changed the guidance by less than {NEGLIGIBLE:.0%} at every step: it is plain CFG to the eye."
+        return message("effect-negligible", least=NEGLIGIBLE)
     change = _average([step.change or 0.0 for step in shown])
+    return message("effect", change=change, where=_where(trace, shown))
+
+
+def _where(trace: Trace, shown: Sequence[Step]) -> str:
+    """At which steps the guidance was changed, and what it was at the others."""
     start, end = shown[0].percent, shown[-1].percent
-    text = f"REG changed the guidance by {change:.0%} on average"
     if len(shown) == len(trace.steps):
-        return f"{text}, over the whole run."
+        return ", over the whole run"
     if len(shown) == 1:
-        text += f", at one step ({start:.0%} of the run)"
+        text = f", at one step ({start:.0%} of the run)"
     else:
-        text += f" between {start:.0%} and {end:.0%} of the run"
+        text = f" between {start:.0%} and {end:.0%} of the run"
     seen, broken = {id(step) for step in shown}, set(trace.broken)
     rest = {step.state for step in trace.steps if id(step) not in seen and step.percent not in broken}
     if not rest:
-        return f"{text}."
+        return text
     if rest.isdisjoint(RECTIFIED):
         where = "plain CFG" if SEPARATE not in rest else "not rectified"
-        return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else where}."
-    return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG."
+        return f"{text}; elsewhere it was {'without guidance' if rest == {UNGUIDED} else where}"
+    return f"{text}; elsewhere it was within {NEGLIGIBLE:.0%} of CFG"
 
 
 def _broken_steps(trace: Trace) -> str:

@@ -17,6 +17,7 @@ from ..reg_core.number import number, whole_number
 from ..reg_core.table import MOST_SHOWN, shown
 from .host.curve import curve_points
 from .host.graph import is_link
+from .messages import message
 
 
 def _float(spec: Any, value: Any) -> float:
@@ -31,8 +32,19 @@ def _choice(spec: Any, value: Any) -> str:
     if not isinstance(value, str) or value not in spec.options:
         names = ", ".join(map(repr, spec.options))
         names = names if len(names) <= MOST_SHOWN else f"{names[: MOST_SHOWN - 3]}..."
-        raise ValueError(f"REG: {spec.id} must be one of {names}; got {shown(value)}")
+        raise ValueError(message("choice-unknown", name=spec.id, options=names, value=shown(value)))
     return value
+
+
+def _written(kind: type, expected: str) -> Callable[[Any, Any], Any]:
+    """A check of what is written into an input."""
+
+    def check(spec: Any, value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise ValueError(message("value-wrong", name=spec.id, expected=expected, value=shown(value)))
+        return value
+
+    return check
 
 
 def _made(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, Any], Any]:
@@ -40,7 +52,7 @@ def _made(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, Any], An
 
     def check(spec: Any, value: Any) -> Any:
         if not fits(value):
-            raise ValueError(f"REG: {spec.id} must be {expected}; got {shown(value)}")
+            raise ValueError(message("connection-wrong", name=spec.id, expected=expected, value=shown(value)))
         return value
 
     return check
@@ -60,8 +72,8 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "FLOAT": _float,
     "INT": _int,
     "COMBO": _choice,
-    "STRING": _made(lambda value: isinstance(value, str), "text"),
-    "BOOLEAN": _made(lambda value: isinstance(value, bool), "true or false"),
+    "STRING": _written(str, "text"),
+    "BOOLEAN": _written(bool, "true or false"),
     "MODEL": _made(_has("clone", "model_options"), "a MODEL"),
     "MODEL,GUIDER": _made(lambda v: _has("get_wrappers")(getattr(v, "model_patcher", v)), "a MODEL or GUIDER"),
     "CONDITIONING": _made(_is_conditioning, "CONDITIONING"),
@@ -86,13 +98,14 @@ def received(spec: Any, value: Any) -> Any:
         return value
     if spec.rawLink:
         if not is_link(value):
-            raise ValueError(f"REG: {spec.id} must be linked; got {shown(value)}. Connect a node to it.")
+            raise ValueError(message("link-missing", name=spec.id, value=shown(value)))
         return value
     try:
         return KINDS[kind](spec, value)
     except ValueError as error:
-        todo = "Change it, or the node that is linked to it" if kind in WRITTEN else "Connect a node that makes one"
-        raise ValueError(str(error) if str(error).endswith(".") else f"{error}. {todo}.") from None
+        # What the library refuses has no word on what to do.
+        text = str(error) if str(error).endswith(".") else message("value-refused", reason=error)
+        raise ValueError(text) from None
 
 
 class CheckedNode(io.ComfyNode):

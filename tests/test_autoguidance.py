@@ -601,7 +601,7 @@ def test_layers_that_do_not_exist_are_named(caplog: pytest.LogCaptureFixture) ->
     guider = AutoGuider(model, family.conditioning(1), CFG, WeakenedModel(SKIP_LAYERS, (1, 7, 8)))
     with caplog.at_level(logging.INFO, "REG"):
         _, steps = run(guider, family.latent)
-    assert caplog.text.count("this model has no layers 7, 8; the others are skipped") == 1
+    assert caplog.text.count("This model has no layers 7, 8; the others are skipped.") == 1
     assert_formula(steps, model, skipping(model, 1), family.conditioning(1))
 
 
@@ -612,13 +612,13 @@ def test_a_weak_version_that_is_not_weaker_is_named(
     same = AutoGuider(reg(flow, strength=strength), conditioning(1), CFG, SecondModel(flow.clone(), conditioning(1)))
     with caplog.at_level(logging.INFO, "REG"):
         run(same, shape(flow))
-    assert "the weak version predicts the same as the model" in caplog.text
+    assert "The weak version predicts the same as the model" in caplog.text
 
 
 def test_cfg_1_is_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "REG"):
         run(AutoGuider(flow, conditioning(1), 1.0, weakened(flow)), shape(flow))
-    assert "the weak version is not used: cfg is 1" in caplog.text
+    assert "The weak version is not used: cfg is 1" in caplog.text
 
 
 def test_swapped_weights_are_named(flow: Model, caplog: pytest.LogCaptureFixture) -> None:

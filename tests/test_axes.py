@@ -82,8 +82,8 @@ def test_connected_schedule_is_that_of_tiles_with_reg_and_none_of_their_own() ->
 @pytest.mark.parametrize(
     ("schedules", "said"),
     [
-        ("constant, linear, linear 7 1", ["the linear 7 1 schedule sets the weight of its tiles"]),
-        ("linear 7 1, linear 6, cosine", ["the schedules linear 7 1, linear 6 set the weight of their tiles"]),
+        ("constant, linear, linear 7 1", ["The linear 7 1 schedule sets the weight of its tiles"]),
+        ("linear 7 1, linear 6, cosine", ["The schedules linear 7 1, linear 6 set the weight of their tiles"]),
         ("constant, interval 0.2", []),
     ],
 )
@@ -93,4 +93,7 @@ def test_cfg_axis_that_changes_nothing_is_told(
     with caplog.at_level(logging.INFO):
         sheet(("schedule", schedules), ("cfg", "3, 5"))
     told = [record.getMessage() for record in caplog.records if "cfg axis" in record.getMessage()]
-    assert told == [f"REG: {text}, so the cfg axis does not change them" for text in said]
+    assert [text.partition(" Choose ")[0] for text in told] == [
+        f"REG: {text}, so the cfg axis does not change them." for text in said
+    ]
+    assert all(text.endswith("or another axis.") for text in told)

@@ -200,12 +200,12 @@ def test_prompt_of_no_page_runs(server: ComfyServer) -> None:
 
 
 FAULTS: dict[str, tuple[Prompt, str]] = {
-    "VAE": ({"vae": node("TEST_FailingVAE")}, "the VAE of the inspector failed (RuntimeError: this decoder is broken)"),
+    "VAE": ({"vae": node("TEST_FailingVAE")}, "The VAE of the inspector failed (RuntimeError: this decoder is broken)"),
     "preview colours": (
         {"changed": node("TEST_OddColours", model=["model", 0])},
-        "the host's preview of this latent format failed (ValueError: ",
+        "The host's preview of this latent format failed (ValueError: ",
     ),
-    "fonts": ({}, "the picture of the inspector failed (OSError: no font here)"),
+    "fonts": ({}, "The picture of the inspector failed (OSError: no font here)"),
 }
 
 
@@ -248,7 +248,7 @@ def test_sheet_that_cannot_be_drawn_leaves_its_tiles(server: ComfyServer) -> Non
     entry = page.run(prompt)
     prompt["fonts"]["inputs"]["missing"] = False
     whole = page.run(prompt)
-    assert len(warnings(page, "the drawing of the sheet failed (OSError: no font here)")) == 1
+    assert len(warnings(page, "The drawing of the sheet failed (OSError: no font here)")) == 1
     assert len(drawn(server, entry, "save")) == 4
     assert all(map(np.array_equal, drawn(server, entry, "save"), drawn(server, whole, "save")))
 

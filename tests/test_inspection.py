@@ -301,7 +301,7 @@ def test_record_that_fails_costs_no_image() -> None:
         assert torch.equal(sample(model), expected)
     trace = RUNS.of(model)[None]
     assert len(trace.steps) == STEPS
-    assert any("the record of what REG does failed (AttributeError" in part for part in trace.how.split(". "))
+    assert any("The record of what REG does failed (AttributeError" in part for part in trace.how.split(". "))
 
 
 def test_colours_that_fail_give_grey_and_one_line() -> None:

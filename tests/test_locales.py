@@ -13,6 +13,7 @@ import pytest
 
 from bootstrap.errors import BootstrapError
 from bootstrap.locales import ENGLISH, LOCALES, MESSAGE_FORMAT, NODES, WORDS, changed, english, faults, languages, texts
+from bootstrap.messages import PAGE
 from reg_pack import nodes
 
 pytestmark = pytest.mark.host
@@ -91,10 +92,15 @@ def test_command_writes_the_english_and_lists_what_others_lack(copy: Path) -> No
     command = [sys.executable, "-m", "bootstrap", "bootstrap.locales", "--host", os.environ["COMFYUI_PATH"]]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
     done = subprocess.run(
-        [*command, "--folder", str(copy)], cwd=LOCALES.parent, env=environment, capture_output=True, text=True
+        [*command, "--folder", str(copy), "--page", str(copy / "messages.md")],
+        cwd=LOCALES.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1, done.stderr
     assert (copy / ENGLISH / NODES).read_bytes() == (LOCALES / ENGLISH / NODES).read_bytes()
+    assert (copy / "messages.md").read_bytes() == PAGE.read_bytes()
     place = " > ".join(CFG)
     said = done.stdout[done.stdout.index(str(copy)) :]
     assert f"{ENGLISH}/{NODES}: written\n" in said.replace(os.sep, "/")

@@ -13,6 +13,7 @@ from ...reg_core.number import number, whole_number
 from ...reg_core.table import shown
 from .. import schedules
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
+from ..messages import message
 from ..schedules import ScheduleNode, Written
 from .tile import Tile, WrittenSchedule
 
@@ -53,13 +54,9 @@ class Axis(ABC):
         """All values in a text; raises ValueError for one that is not legal, for none, and for more than 64."""
         parts = [part for part in map(str.strip, text.replace("\n", ",").split(",")) if part]
         if not parts:
-            raise ValueError(
-                f"REG: {self.name} has no values. Write them with commas between, or choose {NONE} as the axis."
-            )
+            raise ValueError(message("axis-empty", axis=self.name, none=NONE))
         if len(parts) > MOST_TILES:
-            raise ValueError(
-                f"REG: a sheet has at most {MOST_TILES} tiles; {self.name} has {len(parts)} values. Remove some."
-            )
+            raise ValueError(message("axis-too-long", most=MOST_TILES, axis=self.name, count=len(parts)))
         return [self.read(part, base) for part in parts]
 
 
@@ -144,11 +141,12 @@ def parsed(text: str, name: str, like: str, convert: Callable[[str], Any] = floa
         return convert(text)
     except ValueError:
         kind = "whole numbers" if convert is int else "numbers"
-        raise ValueError(f"REG: {name} takes {kind} such as {like}; got {shown(text)}") from None
+        wrong = message("axis-number-wrong", axis=name, kind=kind, examples=like, value=shown(text))
+        raise ValueError(wrong) from None
 
 
 def illegal(axis: Axis, text: str) -> ValueError:
-    return ValueError(f"REG: {axis.name} must be one of {axis.examples()}; got {shown(text)}")
+    return ValueError(message("axis-value-unknown", axis=axis.name, examples=axis.examples(), value=shown(text)))
 
 
 def check_count(axis: Axis, name: str, count: int, least: int, most: int, text: str) -> None:
@@ -156,7 +154,15 @@ def check_count(axis: Axis, name: str, count: int, least: int, most: int, text: 
     if not least <= count <= most:
         takes = f"{least} to {most}" if least < most else f"{most or 'no'}"
         numbers = f"{takes} number{'s' if takes != '1' else ''}"
-        raise ValueError(f"REG: {axis.name} {name} takes {numbers}, as in {axis.examples()}; got {shown(text)}")
+        wrong = message(
+            "axis-count-wrong",
+            axis=axis.name,
+            name=name,
+            numbers=numbers,
+            examples=axis.examples(),
+            value=shown(text),
+        )
+        raise ValueError(wrong)
 
 
 class SchedulesAxis(Axis):
@@ -222,9 +228,7 @@ class ScheduleAxis(SchedulesAxis):
             return Value(str(schedule), lambda tile: replace(tile, schedule=schedule))
         check_count(self, self.connected, len(rest), 0, 0, text)
         if base.connected is None:
-            raise ValueError(
-                f"REG: {self.name} {self.connected} needs a connected schedule. Connect one, or remove the value."
-            )
+            raise ValueError(message("schedule-not-connected", axis=self.name, name=self.connected))
         return Value(self.connected, lambda tile: replace(tile, schedule=tile.connected))
 
 

@@ -13,6 +13,7 @@ from ..host.graph import expansion_prefix, is_link
 from ..host.notice import tell
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..kinds import CheckedNode
+from ..messages import message
 from .axes import AXES, MOST_TILES, NONE, axes_help
 from .grid import Comparison, compare
 from .parts import CATEGORY
@@ -138,18 +139,18 @@ class Compare(CheckedNode):
         }
         idle = _without_cfg(comparison)
         if idle:
-            tell(f"{idle}, so the cfg axis does not change them", cls.hidden.unique_id)
+            tell(idle, cls.hidden.unique_id)
         sheet, _ = graph.add("REG_CompareSheet", "Contact sheet", {"tiles": last, "layout": layout})
         return io.NodeOutput([sheet, 0], [sheet, 1], expand=graph.nodes)
 
 
 def _without_cfg(comparison: Comparison) -> str:
-    """Which schedules set the weight where an axis sets cfg; empty if none does."""
+    """What to say where schedules set the weight and an axis sets cfg; empty if none does."""
     followed = [tile.followed for tile in comparison.tiles if "cfg" in comparison.sets]
     names = list(dict.fromkeys(str(schedule) for schedule in followed if schedule and not schedule.follows_cfg()))
     if len(names) > 1:
-        return f"the schedules {', '.join(names)} set the weight of their tiles"
-    return f"the {names[0]} schedule sets the weight of its tiles" if names else ""
+        return message("cfg-axis-idle-for-some", schedules=", ".join(names))
+    return message("cfg-axis-idle", schedule=names[0]) if names else ""
 
 
 CAPTION: dict[str, Callable[[Any], str]] = {

@@ -6,6 +6,7 @@ from itertools import product
 from typing import NamedTuple
 
 from ...reg_core.table import shown
+from ..messages import message
 from .axes import AXES, MOST_TILES, NONE, Axis
 from .tile import Tile
 
@@ -13,7 +14,7 @@ from .tile import Tile
 def find(name: str) -> Axis:
     """The axis of a name; raises ValueError for any other."""
     if not isinstance(name, str) or name not in AXES:
-        raise ValueError(f"REG: an axis must be one of {', '.join(AXES)}; got {shown(name)}")
+        raise ValueError(message("axis-unknown", axes=", ".join(AXES), value=shown(name)))
     return AXES[name]
 
 
@@ -33,14 +34,12 @@ def compare(base: Tile, columns: tuple[str, str], rows: tuple[str, str]) -> Comp
     """
     axes = find(columns[0]), find(rows[0])
     if axes[0] is axes[1] and not axes[0].repeatable:
-        raise ValueError(f"REG: columns and rows are both {rows[0]}. Choose another axis, or {NONE}, for one of them.")
+        raise ValueError(message("axes-same", axis=rows[0], none=NONE))
     across, down = axes[0].values(columns[1], base), axes[1].values(rows[1], base)
     count = len(across) * len(down)
     if count > MOST_TILES:
-        raise ValueError(
-            f"REG: a sheet has at most {MOST_TILES} tiles; got {len(across)} columns x {len(down)} rows = {count}. "
-            "Remove values, or use two nodes."
-        )
+        wrong = message("sheet-too-large", most=MOST_TILES, columns=len(across), rows=len(down), count=count)
+        raise ValueError(wrong)
     order = list(AXES.values())
     columns_last = order.index(axes[0]) < order.index(axes[1])
     tiles = []

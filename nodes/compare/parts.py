@@ -16,6 +16,7 @@ from ..host.notice import harmless, jsonable, note, tell
 from ..host.sampling import Model
 from ..host.stopwatch import Stopwatch, check_plain
 from ..kinds import CheckedNode
+from ..messages import message
 from .contact_sheet import Cell, draw
 
 CATEGORY = "advanced/guidance"
@@ -127,11 +128,11 @@ class CompareSheet(CheckedNode):
         note(saved, "tiles", entries)
         saved.pop("is_changed", None)  # a prompt that is saved with this run's fingerprint would not expand again
         image, preview = torch.ones(1, 64, 64, 3), []
-        with harmless("the drawing of the sheet", lambda text: tell(text, node, logging.WARNING)):
+        with harmless("sheet", lambda text: tell(text, node, logging.WARNING)):
             cells = [Cell(tile.images, tile.duration) for tile in tiles]
             sheet, scale = draw(cells, layout["columns"], layout["rows"], layout["caption"])
             if scale < 1:
-                tell(f"the sheet shows its tiles at {scale:.0%} of their size; the output tiles has them whole", node)
+                tell(message("sheet-reduced", scale=scale), node)
             image = torch.from_numpy(np.array(sheet)).float()[None] / 255
             preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
         images = torch.cat([tile.images for tile in tiles])

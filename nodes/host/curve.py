@@ -8,6 +8,7 @@ import numpy as np
 
 from ...reg_core.number import number
 from ...reg_core.table import shown
+from ..messages import message
 
 try:
     from comfy_api.input import CurveInput
@@ -34,7 +35,7 @@ def curve_points(value: Any) -> list[tuple[float, float]]:
     progress = np.union1d(np.linspace(0.0, 1.0, SAMPLES), knots[:, 0].clip(0.0, 1.0))
     heights = _heights(value, knots, progress)
     if not np.isfinite(heights).all():
-        raise ValueError("REG: two points of the curve are too close to each other. Move them apart, or remove one.")
+        raise ValueError(message("curve-points-too-close"))
     return list(zip(progress.tolist(), heights.tolist(), strict=True))
 
 
@@ -43,16 +44,14 @@ def _pairs(value: Any) -> list[tuple[float, float]]:
     points = value.get("points") if isinstance(value, dict) else getattr(value, "points", value)
     points = points.tolist() if isinstance(points, np.ndarray) else points
     if not isinstance(points, (list, tuple)):
-        raise ValueError(f"REG: a curve is a list of points [x, y]; got {shown(value)}")
+        raise ValueError(message("curve-not-points", value=shown(value)))
     if len(points) < 2:
-        raise ValueError(
-            f"REG: a curve needs at least two points; got {len(points)}. Click into the curve to add points."
-        )
+        raise ValueError(message("curve-too-short", count=len(points)))
     if len(points) > MOST_POINTS:
-        raise ValueError(f"REG: a curve has at most {MOST_POINTS} points; got {len(points)}. Remove some.")
+        raise ValueError(message("curve-too-long", most=MOST_POINTS, count=len(points)))
     for point in points:
         if not isinstance(point, (list, tuple)) or len(point) != 2:
-            raise ValueError(f"REG: a point of a curve is two numbers [x, y]; got {shown(point)}")
+            raise ValueError(message("curve-point-wrong", value=shown(point)))
     limits = -FARTHEST, FARTHEST
     return [(number(x, "x of a curve's point", *limits), number(y, "y of a curve's point", *limits)) for x, y in points]
 

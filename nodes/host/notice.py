@@ -12,7 +12,7 @@ from typing import Any
 
 from comfy.model_management import InterruptProcessingException
 
-from ..messages import message
+from ..messages import PARTS, message
 from .prompt import display_node, running_prompt
 
 logger = logging.getLogger("REG")
@@ -20,16 +20,19 @@ log_warning = partial(logger.warning, "REG: %s")
 
 
 @contextmanager
-def harmless(what: str, warn: Callable[[str], None]) -> Iterator[None]:
-    """Diagnostics never cost an image: what fails inside becomes one line for ``warn``, and an interrupt passes."""
+def harmless(part: str, warn: Callable[[str], None]) -> Iterator[None]:
+    """Diagnostics never cost an image: what fails inside becomes one line for ``warn``, and an interrupt passes.
+
+    ``part`` is a name in ``PARTS``.
+    """
     try:
         yield
     except InterruptProcessingException:
         raise
     except Exception as error:
-        logger.debug("REG: %s", what, exc_info=True)
+        logger.debug("REG: %s", PARTS[part], exc_info=True)
         reason = str(error).strip().splitlines() or [""]
-        warn(message("diagnostics-failed", what=what, error=f"{type(error).__name__}: {reason[0]}"))
+        warn(message("diagnostics-failed", what=PARTS[part], error=f"{type(error).__name__}: {reason[0]}"))
 
 
 def jsonable(value: Any) -> Any:
@@ -53,7 +56,7 @@ def note(node: dict[str, Any], key: str, value: Any) -> None:
 
 def write_down(choice: dict[str, str], node_id: str | None) -> None:
     """Note what REG chose beside node ``node_id`` of the running prompt, where there is one."""
-    with harmless("the note in the saved prompt", log_warning):
+    with harmless("note", log_warning):
         running = running_prompt()
         if running is not None and node_id is not None and running.has_node(node_id):
             note(running.get_node(node_id), "rectified guidance", choice)
@@ -65,7 +68,7 @@ def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
     Without a page that waits for the running prompt only the log line is written.
     """
     logger.log(level, "REG: %s", text)
-    with harmless("the text on the node", log_warning):
+    with harmless("text", log_warning):
         server = _server_with_page()
         if server is not None and node_id is not None:
             server.send_progress_text(text, display_node(node_id), server.client_id)
@@ -74,7 +77,7 @@ def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
 def send(event: str, data: dict[str, Any]) -> bool:
     """Send an event of JSON values to the page whose prompt is running, if there is one; False where that failed."""
     sent = False
-    with harmless(f"the event {event}", log_warning):
+    with harmless("event", log_warning):
         server = _server_with_page()
         if server is not None:
             server.send_sync(event, jsonable(data), server.client_id)

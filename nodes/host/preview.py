@@ -20,7 +20,7 @@ def preview(latent_format: Any, denoised: Tensor, warn: Callable[[str], None]) -
     colours that fail, of which ``warn`` tells.
     """
     picture, latent = _grey(denoised), denoised
-    with harmless("the host's preview of this latent format", warn):
+    with harmless("preview", warn):
         latent = latent_format.process_out(denoised)
         picture = _coloured(latent_format, denoised, picture)
     return picture, latent

@@ -130,10 +130,10 @@ class GuidanceRecord:
 
     @property
     def _harmless(self) -> AbstractContextManager[None]:
-        return harmless("the record of what REG does", self._fail)
+        return harmless("record", self._fail)
 
     def _fail(self, text: str) -> None:
-        self.trace.missing = "its record failed. Start ComfyUI with --verbose DEBUG and run again to see where."
+        self.trace.missing = message("record-failed")
         self.warn(text)
 
     def _look(self, step: Step, latent_format: Any, factor: Tensor, conditional: Tensor) -> None:
@@ -188,7 +188,7 @@ class GuidanceRecord:
             selection = estimation.selection
             method = {"strength": f"{estimation.method.strength:g}", **selection.choice}
             settings = ", ".join(f"{name} {value}" for name, value in method.items())
-            self.trace.how = ". ".join([settings, *self.warnings])
+            self.trace.how = " ".join([f"{settings}.", *self.warnings])
             self.trace.source = self.node_id
             reason = selection.reason if estimation.method.estimator == AUTO else ""
             told = summary(self.trace, selection.choice, estimation.states, reason)

@@ -9,6 +9,7 @@ from typing import Any
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from ..messages import message
 from .keys import GUIDANCE_KEY, SCHEDULE_KEY, STOPWATCH_KEY
 from .sampling import Model
 
@@ -58,7 +59,4 @@ def check_plain(model: Model, rectified: bool, scheduled: bool) -> None:
     }
     for what, found in carried.items():
         if found:
-            raise ValueError(
-                f"REG: expected a plain model, to compare with and without; got one that already carries {what}. "
-                "Connect the model from before that node and use the inputs of REG Compare."
-            )
+            raise ValueError(message("model-not-plain", what=what))

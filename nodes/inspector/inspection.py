@@ -41,7 +41,7 @@ def looks(trace: Trace, count: int, vae: Any, warn: Callable[[str], None]) -> li
     chosen = [kept[place] for place in places]
     previews = [picture.preview for picture in chosen]
     if vae is not None:
-        with harmless("the VAE of the inspector", warn):
+        with harmless("vae", warn):
             previews = [decoded(vae, picture.latent) for picture in chosen]
     return [
         Look(picture.percent, picture.factor.numpy(), preview.numpy())
@@ -102,7 +102,7 @@ class Inspector(CheckedNode):
             tell(text, node_id, logging.WARNING)
 
         image, shown = torch.ones(1, 64, 64, 3), {}
-        with harmless("the picture of the inspector", warn):
+        with harmless("picture", warn):
             picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae, warn))
             image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
             shown = ui.PreviewImage(image, cls=cls).as_dict()

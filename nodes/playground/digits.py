@@ -9,6 +9,7 @@ from comfy_api.latest import io
 from torch.nn.functional import one_hot
 
 from ..kinds import CheckedNode
+from ..messages import message
 from .pixels import CATEGORY
 
 CLASSES = "0123456789"
@@ -49,14 +50,15 @@ class PlaygroundConditioning(CheckedNode):
     def validate_inputs(cls, classes: str | None) -> bool | str:
         if classes is None:  # linked, known when it runs
             return True
-        unknown = sorted(set(classes.strip()) - set(CLASSES))
-        if unknown or not classes.strip():
+        chosen = classes.strip()
+        if not chosen:
+            return message("classes-missing", classes=CLASSES)
+        unknown = sorted(set(chosen) - set(CLASSES))
+        if unknown:
             names = ", ".join(map(repr, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-            what = f"unknown class {names}" if unknown else "no class at all"
-            return f"REG playground: expected classes as digits, such as 0123456789; got {what}. Write digits only."
-        if len(classes.strip()) > MOST_CLASSES:
-            count = len(classes.strip())
-            return f"REG playground: at most {MOST_CLASSES} classes, one per image; got {count}. Write fewer digits."
+            return message("classes-unknown", classes=CLASSES, value=names)
+        if len(chosen) > MOST_CLASSES:
+            return message("classes-too-many", most=MOST_CLASSES, count=len(chosen))
         return True
 
     @classmethod

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 
 from ..kinds import CheckedNode
+from ..messages import message
 
 CATEGORY = "advanced/guidance/playground"
 
@@ -21,10 +22,7 @@ CATEGORY = "advanced/guidance/playground"
 def decode(latent: Tensor, size: int) -> Tensor:
     """IMAGE ``[batch, size, size, 3]`` in [0, 1] of latents ``[batch, 16, 8, 8]``; ValueError for other shapes."""
     if latent.ndim != 4 or latent.shape[1] != 16 or not latent.numel() or not latent.is_floating_point():
-        raise ValueError(
-            f"REG playground: expected latents [batch, 16, 8, 8] of the playground model; got {list(latent.shape)}. "
-            "Use Empty SD3 Latent Image at 64 x 64."
-        )
+        raise ValueError(message("latents-wrong", shape=list(latent.shape)))
     pixels = ((pixel_shuffle(latent, 4) + 1) / 2).clamp(0, 1)
     pixels = interpolate(pixels, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)
     return pixels.movedim(1, -1).repeat(1, 1, 1, 3)

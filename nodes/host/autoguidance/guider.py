@@ -20,6 +20,7 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP, add_wrapper_wit
 from torch import Tensor
 
 from ....reg_core.autograd import RandomState
+from ...messages import message
 from ..derivative.composition import Separate
 from ..evaluation import Evaluation
 from ..keys import AUTOGUIDANCE_KEY, GUIDANCE_KEY
@@ -76,7 +77,7 @@ class AutoGuider(comfy.samplers.CFGGuider):
     def outer_sample(self, noise: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         options = self.model_options  # the run's own copy
         if not self._may_guide(options):
-            tell("the weak version is not used: cfg is 1. Raise cfg above 1.", self.node_id)
+            tell(message("weak-not-used"), self.node_id)
             return super().outer_sample(noise, *args, **kwargs)
         # Last, so inside every other wrapper: REG, or another pack, may ask for the two predictions one at a time.
         add_wrapper_with_key(WrappersMP.CALC_COND_BATCH, AUTOGUIDANCE_KEY, self._predict, options, True)
@@ -148,20 +149,14 @@ class AutoGuider(comfy.samplers.CFGGuider):
         both = replace(evaluation, conds=[*evaluation.conds, negative], random=random)
         shared = Separate(both, None, nullcontext, compared=True)
         if shared.coupled(shared.conditional(evaluation.x)):
-            text = (
-                "a node on this model (such as Normalized Attention Guidance) works inside the batch that positive and "
-                "negative share. Autoguidance has no negative, so that node has little or no effect here. Use REG "
-                "Guider with it."
-            )
-            self._warn(text, evaluation.model_options)
+            self._warn(message("node-needs-negative"), evaluation.model_options)
 
     def _compare(self, arguments: dict[str, Any]) -> list[Tensor]:
         """The host's pre-CFG hook, before those of others; the predictions pass unchanged."""
         weak, self._prediction = self._prediction, None
         outputs = arguments["conds_out"]
         if weak is not None and torch.equal(outputs[0], weak):
-            text = "the weak version predicts the same as the model, so there is no guidance. Choose a weaker one."
-            self._warn(text, arguments["model_options"])
+            self._warn(message("weak-not-weaker"), arguments["model_options"])
         return outputs
 
     def _warn(self, text: str, options: dict[str, Any]) -> None:

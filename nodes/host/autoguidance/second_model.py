@@ -14,6 +14,7 @@ import torch
 from comfy.patcher_extension import WrapperExecutor
 from torch import Tensor
 
+from ...messages import message
 from ..evaluation import Evaluation
 from ..keys import AUTOGUIDANCE_KEY
 from ..noise_level import signal_scale
@@ -39,22 +40,13 @@ class SecondModel:
         return self._own.model_patcher
 
     def check(self, model: Model) -> None:
-        names = f"model is {type(model.model).__name__}, weak_model {type(self.patcher.model).__name__}"
+        kind, weak = type(model.model).__name__, type(self.patcher.model).__name__
         if not _same_latents(model, self.patcher):
-            raise ValueError(
-                f"REG: model and weak_model must share a latent space: {names}. "
-                "Connect a smaller or less trained version of the same kind of model."
-            )
+            raise ValueError(message("latents-differ", model=kind, weak=weak))
         if not _same_noise(model, self.patcher):
-            raise ValueError(
-                f"REG: model and weak_model mix noise in different ways (flow against eps or v): {names}. "
-                "Connect a smaller or less trained version of the same kind of model."
-            )
+            raise ValueError(message("noises-differ", model=kind, weak=weak))
         if self._has_hooks and self.patcher.is_clone(model):
-            raise ValueError(
-                "REG: a LoRA on the prompt cannot be combined with a weak_model from the same loader as model, "
-                "since both would change the same weights. Load weak_model from a file of its own."
-            )
+            raise ValueError(message("hooks-on-shared-weights"))
 
     @contextmanager
     def loaded(self, guider: AutoGuider, shape: torch.Size) -> Iterator[None]:
@@ -75,8 +67,7 @@ class SecondModel:
 
             self._swap, self._strong = swap, strong
             if weak.patches_uuid != strong.patches_uuid:
-                text = "model and weak_model share their weights, so a LoRA is put on and off at every step: slow"
-                tell(text, guider.node_id)
+                tell(message("weights-shared"), guider.node_id)
         else:
             strong.set_additional_models(AUTOGUIDANCE_KEY, [weak])  # the host loads them together
         try:

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import Module, ModuleList
 
 from ....reg_core.table import lookup, shown
+from ...messages import message
 from ..evaluation import Evaluation
 from ..sampling import Model
 from .guider import AutoGuider, Cond, uncached
@@ -38,10 +39,10 @@ def read_layers(text: str) -> tuple[int, ...]:
         match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
         numbers = range(int(match[1]), int(match[2] or match[1]) + 1) if match else range(0)
         if not numbers:
-            raise ValueError(f"REG: expected layers as numbers from 0, such as 7, 8, 9 or 7-9; got {shown(text)}.")
+            raise ValueError(message("layers-unreadable", value=shown(text)))
         layers.update(numbers)
         if len(layers) > MOST_LAYERS:
-            raise ValueError(f"REG: at most {MOST_LAYERS} layers can be skipped; got {shown(text)}. Choose fewer.")
+            raise ValueError(message("layers-too-many", most=MOST_LAYERS, value=shown(text)))
     return tuple(sorted(layers))
 
 
@@ -97,31 +98,19 @@ class WeakenedModel:
         kind = type(model.model).__name__
         is_unet = isinstance(network, UNetModel)
         if self.weaken == SKIP_LAYERS and is_unet:
-            raise ValueError(
-                f"REG: this model ({kind}) is a UNet, which has no layers that could be skipped. "
-                f"Choose '{PERTURBED_ATTENTION}', or connect weak_model."
-            )
+            raise ValueError(message("unet-has-no-layers", model=kind, other=PERTURBED_ATTENTION))
         if self.weaken == PERTURBED_ATTENTION and not (is_unet and _attends_in_the_middle(network)):
-            raise ValueError(
-                f"REG: '{PERTURBED_ATTENTION}' needs a UNet with attention in its middle (SD1.5, SD2, SDXL); "
-                f"this model is {kind}. Choose '{SKIP_LAYERS}', or connect weak_model."
-            )
+            raise ValueError(message("middle-without-attention", weaken=self.weaken, model=kind, other=SKIP_LAYERS))
         lists = dict(_lists_of_blocks(network))
         if self.weaken == SKIP_LAYERS and lists and min(self.layers) >= max(lists.values()):
             self._refuse(model)
 
     def _refuse(self, model: Model) -> NoReturn:
         if self.weaken == PERTURBED_ATTENTION:
-            raise ValueError(
-                f"REG: '{PERTURBED_ATTENTION}' changes nothing in this model: another node that patches it stands in "
-                "the way. Remove that node, or connect weak_model."
-            )
-        blocks = (f"{name} 0 to {count - 1}" for name, count in _lists_of_blocks(model.model.diffusion_model))
-        raise ValueError(
-            f"REG: skipping {_named(self.layers)} changes nothing in this model ({type(model.model).__name__}; "
-            f"blocks: {', '.join(blocks) or 'none'}). "
-            "Choose layers that it has; if it has them, it does not let them be skipped: connect weak_model."
-        )
+            raise ValueError(message("perturbation-blocked", weaken=self.weaken))
+        lists = (f"{name} 0 to {count - 1}" for name, count in _lists_of_blocks(model.model.diffusion_model))
+        kind, blocks = type(model.model).__name__, ", ".join(lists) or "none"
+        raise ValueError(message("skipping-changes-nothing", layers=_named(self.layers), model=kind, blocks=blocks))
 
     @contextmanager
     def loaded(self, guider: AutoGuider, shape: torch.Size) -> Iterator[None]:
@@ -143,7 +132,7 @@ class WeakenedModel:
             return output
         if not self._touched:
             self._refuse(evaluation.model.current_patcher)
-        warn(f"this model has no {_named(sorted(set(self.layers) - self._touched))}; the others are skipped")
+        warn(message("layers-missing", layers=_named(sorted(set(self.layers) - self._touched))))
         return output
 
 

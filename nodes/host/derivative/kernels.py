@@ -18,6 +18,7 @@ from torch.nn import Module
 from torch.overrides import TorchFunctionMode
 
 from ....reg_core.autograd import GradientUnavailable, TangentDropped
+from ...messages import message
 
 # Process-wide switches of the host, each only where the host has it: no fused kernels without a derivative; no compiler
 # that records the allocations of a forward pass, with or without CUDA graphs, and replays their addresses.
@@ -84,10 +85,7 @@ def refusing_no_grad(network: Module) -> Iterator[None]:
 
     def refuse(module: Module, args: tuple[Any, ...]) -> None:
         if inside and not torch.is_grad_enabled():
-            raise GradientUnavailable(
-                f"REG: a part of the model ({type(module).__name__}) runs without a gradient. "
-                "Choose 'finite difference'."
-            )
+            raise GradientUnavailable(message("part-without-gradient", module=type(module).__name__))
 
     with ExitStack() as stack:
         stack.callback(network.register_forward_pre_hook(enter).remove)

@@ -90,7 +90,7 @@ class Selection:
         self.method, self.quirks, self.warn = method, quirks, warn
         self.name = method.first_estimator
         self.checkpointed = bool(CHECKPOINTING[method.checkpointing])
-        self.reason = "The model has a gradient and memory for it."
+        self.reason = message("estimator-suited")
 
     @property
     def estimator(self) -> Estimator:
@@ -134,7 +134,7 @@ class Selection:
 
     def learn(self, error: RuntimeError) -> None:
         """Change what made this error; a fault of the model itself comes again."""
-        reason = str(error).strip().splitlines()[0].removeprefix("REG: ")
+        reason = str(error).strip().splitlines()[0].removeprefix("REG: ").removesuffix(".")
         if is_overwriting(error) and not self.quirks.in_place:
             self.quirks.in_place = True
         elif is_fused(error) and not self.quirks.decomposed:

@@ -1,0 +1,77 @@
+"""REG Compare: its axes, its tiles and its sheet."""
+
+from __future__ import annotations
+
+from .message import Message
+
+MESSAGES: dict[str, Message] = {
+    "axis-unknown": Message(
+        "REG: an axis must be one of {axes}; got {value}. Choose one of them.",
+        "A program or a linked node named an axis that the sheet does not have.",
+        "Choose one of the axes.",
+    ),
+    "axis-empty": Message(
+        "REG: {axis} has no values. Write them with commas between, or choose {none} as the axis.",
+        "The field of the values is empty.",
+        "Write values, or choose no axis.",
+    ),
+    "axis-too-long": Message(
+        "REG: a sheet has at most {most} tiles; {axis} has {count} values. Remove some.",
+        "Each tile is sampled, and its pixels are kept until the sheet is drawn.",
+        "Remove values, or use two nodes.",
+    ),
+    "axis-number-wrong": Message(
+        "REG: {axis} takes {kind} such as {examples}; got {value}. Write numbers with commas between.",
+        "One of the values is no number.",
+        "Write numbers with commas between.",
+    ),
+    "axis-value-unknown": Message(
+        "REG: {axis} must be one of {examples}; got {value}. Write one of these.",
+        "One of the values is not known to this axis.",
+        "Write one of the values that the message names.",
+    ),
+    "axis-count-wrong": Message(
+        "REG: {axis} {name} takes {numbers}, as in {examples}; got {value}. Write as many numbers as it takes.",
+        "Too many or too few numbers follow the name of a schedule.",
+        "Write as many numbers as it takes, with spaces between.",
+    ),
+    "schedule-not-connected": Message(
+        "REG: {axis} {name} needs a connected schedule. Connect one, or remove the value.",
+        "The value stands for the schedule that is linked to the sheet, and none is.",
+        "Connect a schedule, or remove the value.",
+    ),
+    "axes-same": Message(
+        "REG: columns and rows are both {axis}. Choose another axis, or {none}, for one of them.",
+        "Two axes over the same setting would overwrite each other.",
+        "Choose another axis for one of them.",
+    ),
+    "sheet-too-large": Message(
+        "REG: a sheet has at most {most} tiles; got {columns} columns x {rows} rows = {count}. Remove values, or use "
+        "two nodes.",
+        "Each tile is sampled, and its pixels are kept until the sheet is drawn.",
+        "Remove values, or use two nodes.",
+    ),
+    "model-not-plain": Message(
+        "REG: expected a plain model, to compare with and without; got one that already carries {what}. Connect the "
+        "model from before that node and use the inputs of REG Compare.",
+        "The sheet adds REG and schedules itself, to some of its tiles.",
+        "Connect the model from before that node and use the inputs of REG Compare.",
+    ),
+    "cfg-axis-idle": Message(
+        "The {schedule} schedule sets the weight of its tiles, so the cfg axis does not change them. Choose another "
+        "schedule, or another axis.",
+        "A schedule with a weight of its own is used with an axis over cfg.",
+        "Leave out the number that sets the weight, or choose another axis.",
+    ),
+    "cfg-axis-idle-for-some": Message(
+        "The schedules {schedules} set the weight of their tiles, so the cfg axis does not change them. Choose other "
+        "schedules, or another axis.",
+        "Schedules with weights of their own are used with an axis over cfg.",
+        "Leave out the numbers that set the weights, or choose another axis.",
+    ),
+    "sheet-reduced": Message(
+        "The sheet shows its tiles at {scale:.0%} of their size. Use the output 'tiles' for their full size.",
+        "The sheet would be too large for one picture.",
+        "Use the output 'tiles', or fewer or smaller tiles.",
+    ),
+}

@@ -1,0 +1,44 @@
+"""Guidance schedules and drawn curves."""
+
+from __future__ import annotations
+
+from .message import Message
+
+MESSAGES: dict[str, Message] = {
+    "guider-ignores-schedule": Message(
+        "The schedule sets the guider's cfg, which {guider} may not read. Use CFG Guider or REG Guider.",
+        "A guider with predictions of its own may have weights of its own.",
+        "Use a guider with one cfg.",
+    ),
+    "weight-not-a-number": Message(
+        "REG: the guidance schedule gave {weight} at {percent:.0%} of the sampling, which must be a number within "
+        "{limit:g}. Change the schedule, or the node that makes it.",
+        "A schedule of another pack, or a combination, gave infinity or no number.",
+        "Change the schedule.",
+    ),
+    "curve-not-points": Message(
+        "REG: a curve is a list of points [x, y]; got {value}. Draw one, or connect a Curve Editor.",
+        "A program or a linked node gave something else to an input that takes a curve.",
+        "Draw one in the node, or connect a Curve Editor.",
+    ),
+    "curve-too-short": Message(
+        "REG: a curve needs at least two points; got {count}. Click into the curve to add points.",
+        "One point does not make a line.",
+        "Click into the curve to add points.",
+    ),
+    "curve-too-long": Message(
+        "REG: a curve has at most {most} points; got {count}. Remove some.",
+        "A program or a linked node gave more points than a drawn curve needs.",
+        "Remove some.",
+    ),
+    "curve-point-wrong": Message(
+        "REG: a point of a curve is two numbers [x, y]; got {value}. Change it, or remove it.",
+        "A program or a linked node gave a point with more or fewer parts.",
+        "Change the point, or remove it.",
+    ),
+    "curve-points-too-close": Message(
+        "REG: two points of the curve are too close to each other. Move them apart, or remove one.",
+        "The slope between two points is too steep to compute.",
+        "Move them apart, or remove one.",
+    ),
+}
