@@ -136,7 +136,7 @@ def test_failure_is_a_message_before_anything_is_installed(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tests"], "one of the commands demo, test, bench, compatibility, but got 'tests'."),
+        (["tests"], "one of the commands demo, test, bench, compatibility, locales, but got 'tests'."),
         (["tests"], "\nDid you mean `python run.py test`?"),
         (["benchmark"], "but got 'benchmark'.\nDid you mean `python run.py bench`?"),
         (["install"], "but got 'install'.\n`python run.py --help` says what they do."),

@@ -21,9 +21,9 @@ MESSAGES: dict[str, Message] = {
         "Remove values, or use two nodes.",
     ),
     "axis-number-wrong": Message(
-        "REG: {axis} takes {kind} such as {examples}; got {value}. Write numbers with commas between.",
-        "One of the values is no number.",
-        "Write numbers with commas between.",
+        "REG: {axis} takes {kind} such as {examples}; got {value}. Change this value.",
+        "One of the values, or of the numbers after the name of a schedule, is no number.",
+        "Change the value. Commas stand between values, spaces between the numbers of a schedule.",
     ),
     "axis-value-unknown": Message(
         "REG: {axis} must be one of {examples}; got {value}. Write one of these.",
