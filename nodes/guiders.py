@@ -50,24 +50,25 @@ class RectifiedAutoGuider(RectifiedNode):
             search_aliases=["REG", "autoguidance", "skip layer guidance", "perturbed attention", "guider"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to guide."),
-                io.Conditioning.Input("positive", tooltip="What the image should show; the weak version sees it, too."),
+                io.Conditioning.Input("positive", tooltip="What the image should show; the weak version gets it, too."),
                 cfg_input(
                     default=2.0,
                     step=0.05,
-                    tooltip="Weight against the weak version; 1 does not use it. 1.5 to 3 is usual, 1.1 to 1.5 where "
-                    "the weak version is very weak.",
+                    tooltip="How strongly to guide away from the weak version; 1 is off. 1.5 to 3 is usual, 1.1 to 1.5 "
+                    "if the weak version is very weak.",
                 ),
                 io.Combo.Input(
                     "weaken",
                     options=list(WEAKENINGS),
-                    tooltip="How the model is made weaker. skip layers: transformers such as SD3, Flux, Wan. perturbed "
-                    "attention: UNets such as SD1.5 and SDXL. Not used when weak_model is connected.",
+                    tooltip="How to weaken the model. skip layers: for transformers such as SD3, Flux and Wan. "
+                    "perturbed attention: for UNets such as SD1.5 and SDXL. Not used when weak_model is connected.",
                 ),
                 io.String.Input(
                     "layers",
                     default="7, 8, 9",
-                    tooltip="Which layers to skip, counted from 0: 7, 8, 9 or 7-9. One to three from the middle of the "
-                    "model are useful. Flux has two kinds of layers, and both skip these. Only for skip layers.",
+                    tooltip="Layers to skip, counted from 0, such as 7, 8, 9 or 7-9. One to three from the middle of "
+                    "the model are useful. Flux has two kinds of layers; these are skipped in both. Only for skip "
+                    "layers.",
                 ),
                 *rectification_inputs(),
                 io.Model.Input(

@@ -73,7 +73,7 @@ def step_inputs() -> list[io.Int.Input]:
             min=0,
             max=10000,
             advanced=True,
-            tooltip="The first of the steps that is sampled; 0 is the noisiest.",
+            tooltip="The first step to sample; 0 is the noisiest.",
         ),
         io.Int.Input(
             "end_at_step",
@@ -81,7 +81,7 @@ def step_inputs() -> list[io.Int.Input]:
             min=0,
             max=10000,
             advanced=True,
-            tooltip="The step before which it stops; anything above steps is the end.",
+            tooltip="Stop before this step; larger values run to the end.",
         ),
     ]
 
@@ -95,7 +95,7 @@ def percent_inputs() -> list[io.Float.Input]:
             min=0.0,
             max=1.0,
             step=0.001,
-            tooltip="Where in the sampling it begins: 0 is the first, noisiest step.",
+            tooltip="Start of the range: 0 is the first, noisiest step.",
         ),
         io.Float.Input(
             "end_percent",
@@ -103,7 +103,7 @@ def percent_inputs() -> list[io.Float.Input]:
             min=0.0,
             max=1.0,
             step=0.001,
-            tooltip="Where in the sampling it ends: 1 is the last step. Must not lie before start_percent.",
+            tooltip="End of the range: 1 is the last step. Must not be below start_percent.",
         ),
     ]
 
@@ -126,23 +126,23 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             "form",
             options=list(FORMS),
             default="row-sum",
-            tooltip="row-sum: the paper, one factor per latent element. directional: the correction along the guidance "
-            "itself, milder, and the same whatever the latent channels mean.",
+            tooltip="row-sum: as in the paper, one factor per latent element. directional: corrects along the guidance "
+            "itself; milder, and independent of what the latent channels mean.",
         ),
         io.Combo.Input(
             "estimator",
             options=[AUTO, *ESTIMATORS],
             default=AUTO,
-            tooltip="How the model's Jacobian is taken. auto: reverse where the model has a gradient, else finite "
-            "difference. reverse: exact, one backward pass, the most memory. forward: exact for symmetric Jacobians, "
-            "slow. finite difference: one more evaluation, no gradients, works with every model.",
+            tooltip="How the model's Jacobian is computed. auto: reverse if the model has a gradient, otherwise finite "
+            "difference. reverse: exact; one backward pass, the most memory. forward: exact for symmetric Jacobians; "
+            "slow. finite difference: one more evaluation, no gradients; works with every model.",
         ),
         *percent_inputs(),
         GuidanceScheduleType.Input(
             "schedule",
             optional=True,
             raw_link=raw_schedule,
-            tooltip="Guidance weight over the sampling. When connected it replaces the sampler's cfg.",
+            tooltip="How the guidance weight changes during sampling. When connected, it replaces the sampler's cfg.",
         ),
         io.Combo.Input(
             "refresh",
@@ -150,9 +150,9 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             default=AUTO,
             optional=True,
             advanced=True,
-            tooltip="How often the Jacobian is taken; in between the last one is carried along, which costs nothing. "
-            "by noise: at few of the steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the effect. "
-            "auto: by noise with estimator auto, else every step.",
+            tooltip="How often the Jacobian is computed; on the steps between, it is extrapolated at no cost. by "
+            "noise: computed on a few steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the effect. "
+            "auto: by noise if estimator is auto, otherwise every step.",
         ),
         io.Combo.Input(
             "checkpointing",
@@ -160,8 +160,9 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             default=AUTO,
             optional=True,
             advanced=True,
-            tooltip="Compute the model's blocks twice in reverse instead of keeping their activations: same result, "
-            "a fifth or less of them kept, one more evaluation. auto: when memory is short.",
+            tooltip="For reverse: recompute the model's blocks in the backward pass instead of keeping their "
+            "activations. Same result; a fifth or less of the activations is kept, for one more evaluation. auto: only "
+            "when memory is short.",
         ),
     ]
 

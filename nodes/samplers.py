@@ -71,8 +71,8 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
             node_id="REG_KSamplerAdvanced",
             display_name="KSampler Advanced (REG)",
             category="model/sampling",
-            description="KSampler (Advanced), which samples some of the steps, with Rectified Gradient Guidance and an "
-            "optional guidance schedule built in.",
+            description="KSampler (Advanced), to sample only some of the steps, with Rectified Gradient Guidance and "
+            "an optional guidance schedule built in.",
             search_aliases=["REG", "rectified gradient guidance", "sampler", "refiner"],
             inputs=[
                 _model_input(),
@@ -80,7 +80,7 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
                     "add_noise",
                     options=[ENABLE, DISABLE],
                     advanced=True,
-                    tooltip="Whether noise is added first; disable it where an earlier sampler has left some.",
+                    tooltip="Whether to add noise first. Disable it to continue where another sampler stopped.",
                 ),
                 *sampler_inputs("noise_seed"),
                 *_sampled_inputs(),
@@ -89,11 +89,12 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
                     "return_with_leftover_noise",
                     options=[DISABLE, ENABLE],
                     advanced=True,
-                    tooltip="Whether the noise of the steps after end_at_step stays in, for the sampler that goes on.",
+                    tooltip="Whether to keep the noise that is left at end_at_step. Enable it if another sampler "
+                    "continues.",
                 ),
                 *rectification_inputs(),
             ],
-            outputs=[io.Latent.Output(tooltip="The latent after the last of these steps.")],
+            outputs=[io.Latent.Output(tooltip="The latent after the last sampled step.")],
             **knows_its_id(),
         )
 

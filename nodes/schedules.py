@@ -60,7 +60,7 @@ class ApplySchedule(CheckedNode):
             node_id="REG_ApplySchedule",
             display_name="Apply Guidance Schedule",
             category="advanced/guidance",
-            description="The guidance weight follows a schedule instead of the sampler's cfg; with or without REG.",
+            description="Lets the guidance weight follow a schedule instead of the sampler's cfg, with or without REG.",
             search_aliases=["cfg schedule", "dynamic cfg", "guidance schedule"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to guide. Connect the result to a sampler or guider."),
@@ -97,7 +97,7 @@ class ScheduleLinear(ScheduleNode):
         return _schema(
             "Linear",
             "Linear",
-            "The guidance weight runs in a straight line from the first step to the last.",
+            "The guidance weight changes in a straight line from the first step to the last.",
             [
                 cfg_input("start_cfg", 7.0, "Guidance weight at the first, noisiest step. 1 is no guidance."),
                 cfg_input("end_cfg", 1.0, "Guidance weight at the last step. 1 is no guidance."),
@@ -117,7 +117,7 @@ class ScheduleCosine(ScheduleNode):
         return _schema(
             "Cosine",
             "Cosine",
-            "The guidance weight rises from none to cfg along a cosine.",
+            "The guidance weight rises along a cosine, from no guidance to cfg.",
             [
                 cfg_input(tooltip="Guidance weight reached at the last step. 3 to 10 is usual."),
                 io.Float.Input(
@@ -126,7 +126,7 @@ class ScheduleCosine(ScheduleNode):
                     min=0.05,
                     max=10.0,
                     step=0.05,
-                    tooltip="1 is the plain cosine; higher brings guidance later, lower earlier. 0.5 to 2 is useful.",
+                    tooltip="1 is the plain cosine; higher values guide later, lower ones earlier. 0.5 to 2 is useful.",
                 ),
             ],
         )
@@ -145,7 +145,7 @@ class ScheduleInterval(ScheduleNode, RangedNode):
         return _schema(
             "Interval",
             "Interval",
-            "Full guidance inside a range of the sampling, none outside, where each step then costs half.",
+            "Full guidance inside a range of the sampling and none outside, where each step costs half as much.",
             [cfg_input(tooltip="Guidance weight inside the range; outside it is 1."), *percent_inputs()],
         )
 
@@ -163,9 +163,9 @@ class ScheduleSNR(ScheduleNode):
             "SNR",
             "SNR",
             "Guidance fades in as the noise falls: 1 + (cfg - 1) * spread^2 / (spread^2 + sigma^2). It costs nothing "
-            "and is the plain alternative to compare REG with.",
+            "and is the baseline to compare REG with.",
             [
-                cfg_input(tooltip="Guidance weight that is reached when the noise is gone."),
+                cfg_input(tooltip="Guidance weight when the noise is gone."),
                 io.Float.Input(
                     "spread",
                     default=1.0,
@@ -196,7 +196,7 @@ class ScheduleCurve(ScheduleNode):
                     socketless=False,
                     tooltip="Drawn here, or linked from a Curve Editor. Height 0 is min_cfg, height 1 is max_cfg.",
                 ),
-                cfg_input("min_cfg", 1.0, "Guidance weight at the foot of the curve. 1 is no guidance."),
+                cfg_input("min_cfg", 1.0, "Guidance weight at the bottom of the curve. 1 is no guidance."),
                 cfg_input("max_cfg", 7.0, "Guidance weight at the top of the curve. 3 to 10 is usual."),
             ],
         )
@@ -213,7 +213,7 @@ class ScheduleCombine(ScheduleNode):
         return _schema(
             "Combine",
             "Combine",
-            "Two schedules as one: one after the other, multiplied, or the lower or the higher of both.",
+            "Combines two schedules: one after the other, multiplied, or the lower or higher of the two.",
             [
                 GuidanceScheduleType.Input("first", tooltip="Any guidance schedule. join begins with this one."),
                 GuidanceScheduleType.Input("second", tooltip="Any guidance schedule. join ends with this one."),
@@ -221,9 +221,9 @@ class ScheduleCombine(ScheduleNode):
                     "combine",
                     options=list(COMBINATIONS),
                     default="join",
-                    tooltip="join: first up to switch_percent, then second. multiply: the amounts of guidance, "
-                    "1 + (first - 1) * (second - 1); an Interval of cfg 2 switches the other schedule on inside its "
-                    "range and off outside. minimum, maximum: the lower or the higher weight at every moment.",
+                    tooltip="join: first until switch_percent, then second. multiply: multiplies the amounts of "
+                    "guidance, 1 + (first - 1) * (second - 1); an Interval with cfg 2 switches the other schedule on "
+                    "inside its range and off outside. minimum, maximum: the lower or the higher weight at each step.",
                 ),
                 io.Float.Input(
                     "switch_percent",

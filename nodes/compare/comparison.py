@@ -40,12 +40,12 @@ class Compare(CheckedNode):
             node_id="REG_Compare",
             display_name="REG Compare",
             category=CATEGORY,
-            description="Draws a labelled contact sheet that compares REG with plain guidance over two axes: one image "
-            f"for each column and row, at most {MOST_TILES}, with the time that it took. Only new tiles are sampled "
-            "when values are added.",
+            description="Draws a labelled contact sheet that compares REG with plain guidance along two axes: one "
+            f"image for each column and row, at most {MOST_TILES}, each with its sampling time. When you add values, "
+            "only the new tiles are sampled.",
             search_aliases=["REG", "xy plot", "contact sheet", "grid", "compare cfg"],
             inputs=[
-                io.Model.Input("model", raw_link=True, tooltip="The model, without REG: the sheet adds it itself."),
+                io.Model.Input("model", raw_link=True, tooltip="The model without REG; the sheet adds REG itself."),
                 io.Conditioning.Input("positive", raw_link=True, tooltip="What the image should show."),
                 io.Conditioning.Input(
                     "negative", raw_link=True, tooltip="What to steer away from; an empty prompt is usual."
@@ -53,20 +53,22 @@ class Compare(CheckedNode):
                 io.Latent.Input(
                     "latent_image",
                     raw_link=True,
-                    tooltip="The latent image to denoise. The images of a batch stand side by side in each tile.",
+                    tooltip="The latent image to denoise. Each tile shows the images of a batch side by side.",
                 ),
                 io.Vae.Input("vae", raw_link=True, tooltip="Decodes each tile."),
                 *sampler_inputs(),
                 denoise_input(),
-                io.Combo.Input("columns", options=list(AXES), default="method", tooltip="What differs by column."),
+                io.Combo.Input(
+                    "columns", options=list(AXES), default="method", tooltip="What changes from column to column."
+                ),
                 io.String.Input(
                     "column_values",
                     default="CFG, REG",
-                    tooltip=f"One value for each column, commas between. {values}",
+                    tooltip=f"One value for each column, separated by commas. {values}",
                 ),
-                io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What differs by row."),
+                io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(
-                    "row_values", default="3, 6, 9", tooltip=f"One value for each row, commas between. {values}"
+                    "row_values", default="3, 6, 9", tooltip=f"One value for each row, separated by commas. {values}"
                 ),
                 *rectification_inputs(raw_schedule=True),
             ],

@@ -48,10 +48,10 @@ class CompareStopwatch(CheckedNode):
             node_id="REG_CompareStopwatch",
             display_name="REG Compare: Stopwatch",
             category=CATEGORY,
-            description="Part of REG Compare, which adds it by itself: measures how long a tile is sampled.",
+            description="A part that REG Compare adds itself: measures how long the sampling of a tile takes.",
             inputs=[
-                io.Model.Input("model", tooltip="The model that one tile is sampled with."),
-                io.String.Input("run", tooltip="Names the run that is measured, so that each has a stopwatch."),
+                io.Model.Input("model", tooltip="The model that samples the tile."),
+                io.String.Input("run", tooltip="Name of the measured run, so that each run has its own stopwatch."),
                 io.Boolean.Input("rectified", tooltip="Whether the tile has REG; if not, the model must have none."),
                 io.Boolean.Input(
                     "scheduled", tooltip="Whether the tile has a guidance schedule; if not, the model must have none."
@@ -59,7 +59,7 @@ class CompareStopwatch(CheckedNode):
             ],
             outputs=[
                 io.Model.Output("timed_model", display_name="model", tooltip="The model, measured while it samples."),
-                StopwatchType.Output("stopwatch", tooltip="Knows the time after the sampling."),
+                StopwatchType.Output("stopwatch", tooltip="Tells the time after the sampling."),
             ],
             is_dev_only=True,
         )
@@ -78,7 +78,7 @@ class CompareTile(CheckedNode):
             node_id="REG_CompareTile",
             display_name="REG Compare: Tile",
             category=CATEGORY,
-            description="Part of REG Compare, which adds it by itself: puts a tile behind those before it.",
+            description="A part that REG Compare adds itself: appends a tile to the list.",
             inputs=[
                 io.Image.Input("image", tooltip="The images of the tile."),
                 StopwatchType.Input("stopwatch", tooltip="The stopwatch of its sampling."),
@@ -100,7 +100,7 @@ class CompareSheet(CheckedNode):
             node_id="REG_CompareSheet",
             display_name="REG Compare: Sheet",
             category=CATEGORY,
-            description="Part of REG Compare, which adds it by itself: draws the sheet and shows it in that node.",
+            description="A part that REG Compare adds itself: draws the sheet and shows it in that node.",
             inputs=[
                 TilesType.Input("tiles", tooltip="All tiles in reading order."),
                 LayoutType.Input("layout", tooltip="Headers, caption, and the prompt of each tile."),

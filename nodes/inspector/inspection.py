@@ -59,17 +59,17 @@ class Inspector(CheckedNode):
             node_id="REG_Inspector",
             display_name="REG Inspector",
             category="advanced/guidance",
-            description="Shows what REG does while the sampler runs: factor, effective weight, guidance before and "
-            "after, time. Then gives a picture with heat maps, a sentence and a table.",
+            description="Shows what REG does while the sampler runs: the factor, the effective weight, the guidance "
+            "before and after, and the time. After the run it gives a picture with heat maps, a sentence and a table.",
             search_aliases=["REG", "guidance report", "guidance plot", "heat map"],
             inputs=[
-                io.Latent.Input("samples", tooltip="The LATENT that the sampler gives; it is passed on unchanged."),
+                io.Latent.Input("samples", tooltip="The sampler's LATENT; it is passed on unchanged."),
                 io.Int.Input(
                     "heat_maps",
                     default=4,
                     min=0,
                     max=6,
-                    tooltip="How many steps the picture shows as heat maps, evenly spread; 0 leaves them out.",
+                    tooltip="How many steps the picture shows as heat maps, evenly spaced; 0 shows none.",
                 ),
                 io.MultiType.Input(
                     "model",
@@ -80,14 +80,15 @@ class Inspector(CheckedNode):
                 io.Vae.Input(
                     "vae",
                     optional=True,
-                    tooltip="Decodes the predictions under the heat maps. Without it, the colours of live previews.",
+                    tooltip="Decodes the predictions below the heat maps. Without it, they have the colours of live "
+                    "previews.",
                 ),
             ],
             outputs=[
                 io.Latent.Output("samples_out", display_name="samples", tooltip="The same LATENT, to decode."),
                 io.Image.Output("report", display_name="report", tooltip="Plots and heat maps, to save or share."),
                 io.String.Output("sentence", display_name="sentence", tooltip="What REG did, or why nothing happened."),
-                io.String.Output("table", display_name="table", tooltip="One line a step, comma-separated (CSV)."),
+                io.String.Output("table", display_name="table", tooltip="One row per step, comma-separated (CSV)."),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,

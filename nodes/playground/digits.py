@@ -30,7 +30,7 @@ class PlaygroundConditioning(CheckedNode):
             node_id="REG_PlaygroundConditioning",
             display_name="REG Playground Digits",
             category=CATEGORY,
-            description="Which digits the playground model draws, one for each image of the batch.",
+            description="Chooses the digits that the playground model draws, one for each image of the batch.",
             inputs=[
                 io.String.Input(
                     "classes",

@@ -83,7 +83,7 @@ class PlaygroundVAE(CheckedNode):
             node_id="REG_PlaygroundVAE",
             display_name="REG Playground VAE",
             category=CATEGORY,
-            description="A VAE for the playground model, so that the host's VAE Decode, VAE Encode and VAE Encode (for "
+            description="A VAE for the playground model, so that VAE Decode, VAE Encode and VAE Encode (for "
             "Inpainting) work with it.",
             inputs=[
                 io.Int.Input(
