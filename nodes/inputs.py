@@ -151,8 +151,8 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             optional=True,
             advanced=True,
             tooltip="How often the Jacobian is computed; on the steps between, it is extrapolated at no cost. by "
-            "noise: computed on a few steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the effect. "
-            "auto: by noise if estimator is auto, otherwise every step.",
+            "noise: computed on a few steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the "
+            "effect. auto: by noise if estimator is auto, otherwise every step.",
         ),
         io.Combo.Input(
             "checkpointing",
