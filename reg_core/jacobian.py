@@ -1,8 +1,9 @@
 """Jacobian products of a denoiser: exact transposed (reverse), exact (forward), by finite difference.
 
 Each estimator returns the denoised prediction and ``alpha * J^T v`` (reverse) or ``alpha * J v`` (forward, finite
-difference), with ``J = dD/dx``. For an ideal denoiser J is symmetric (J = Cov(x0 | x) / noise^2 in VE units), so all
-three agree. A trained network's is not: on the playground model ``J 1`` and ``J^T 1`` differ by 8 to 34 %.
+difference), with ``J = dD/dx``. ``alpha * J^T 1`` is the factor of the REG update of arXiv 2501.18865. For an ideal
+denoiser J is symmetric (J = Cov(x0 | x) / noise^2 in VE units), so all three agree. A trained network's is not: on the
+playground model ``J 1`` and ``J^T 1`` differ by 8 to 34 %.
 """
 
 from __future__ import annotations

@@ -128,10 +128,12 @@ def optimal_denoised(
     """The prediction that samples the jointly scaled target exactly: ``D_q``, ``[n, dim]`` for ``x [n, dim]``, dim <=
     2.
 
-    ``D_q = E_q[x0 | x]`` with ``q(x0) ~ p(x0 | y)^w p(x0)^(1 - w)``; then ``noise^2 grad log E_t = D_q - D_c`` with the
-    E_t of arXiv 2501.18865. Quadrature by the trapezoidal rule on ``[-extent, extent]^dim`` with ``points`` per axis:
-    exact to rounding once the grid resolves the posterior and holds q. Memory: n * points^dim numbers. Raises
-    ValueError for more than two dimensions, for more than 2^28 numbers and for arguments that the mixtures do not take.
+    ``D_q = E_q[x0 | x]`` with ``q(x0) ~ p(x0 | y) R_0 = p(x0 | y)^w p(x0)^(1 - w)``. It is the optimum of arXiv
+    2501.18865, ``eps_opt = eps - sqrt(1 - ab) grad log E_t`` with ``E_t = E[R_0(x0, y) | x, y]``, that is
+    ``alpha (D_q - D_c) = noise^2 grad log E_t``. Quadrature by the trapezoidal rule on ``[-extent, extent]^dim`` with
+    ``points`` per axis: exact to rounding once the grid resolves the posterior and holds q. Memory: n * points^dim
+    numbers. Raises ValueError for more than two dimensions, for more than 2^28 numbers and for arguments that the
+    mixtures refuse.
     """
     for mixture in (conditional, unconditional):
         mixture._check(x)

@@ -2,7 +2,13 @@
 
 Every noisy state is ``x = alpha * x0 + noise * n`` with unit normal ``n``. A network may predict eps, v, x0 or the flow
 velocity; the denoised prediction ``D`` is the same object for all of them, and so is the REG factor
-``R = alpha * d(1^T D)/dx``. Identities: arXiv 2501.18865, eq. of the REG update, restated for each parameterization.
+``R = alpha * d(1^T D)/dx`` of the REG update (arXiv 2501.18865), which reads, elementwise:
+
+    eps, VP   1 - sqrt(1 - ab) * d(1^T eps)/dx                 the paper's own form
+    eps, VE   1 - sigma * d(1^T eps)/dx
+    x0, VE    d(1^T D)/dx                                      the paper's code for EDM2
+    v, VP     ab - sqrt(ab * (1 - ab)) * d(1^T v)/dx
+    flow      (1 - t) * (1 - t * d(1^T v)/dx)
 """
 
 from __future__ import annotations

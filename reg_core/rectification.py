@@ -1,6 +1,11 @@
 """Rectified Gradient Guidance (arXiv 2501.18865) in denoised space.
 
-With g = D_c - D_u:   D_reg = D_c + (w - 1) * G,   G = alpha * J^T 1 * g  (row-sum)  or  alpha * J^T g  (directional).
+The REG update of the paper:   eps_reg = eps - sqrt(1 - ab) * grad log R_t * (1 - sqrt(1 - ab) * d(1^T eps)/dx).
+It stands for the exact eps_opt = eps - sqrt(1 - ab) * grad log E_t (``mixture.optimal_denoised``), without foresight.
+
+With CFG's R_t = (p(x | y) / p(x))^(w - 1) and g = D_c - D_u it is, for every prediction and state:
+
+    D_reg = D_c + (w - 1) * G,   G = alpha * J^T 1 * g  (row-sum, the paper)  or  alpha * J^T g  (directional, ours).
 
 It is expressed as a rectified unconditional prediction ``D_u' = D_c - G``, so that plain CFG ``D_u' + w (D_c - D_u')``
 and everything built on a pair of predictions keeps working.
@@ -57,10 +62,12 @@ class Form:
 
 
 def _row_sum(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
+    """The REG update of arXiv 2501.18865: ``G = R * g`` with ``R = alpha J^T 1``, elementwise."""
     return (product if limit is None else product.clamp(-limit, limit)) * gap
 
 
 def _directional(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
+    """``G = alpha J^T g``: the chain rule through the denoised prediction before the paper makes it elementwise."""
     if limit is None:
         return product
     norm = torch.linalg.vector_norm(product, dim=_flat_axes(product), keepdim=True)
@@ -94,7 +101,7 @@ def _extrapolate_row_sum(computed: Sequence[Computed], gap: Tensor, noise: float
 
 
 def _extrapolate_directional(computed: Sequence[Computed], gap: Tensor, noise: float) -> Tensor:
-    """J is known along g only. Two Lanczos steps, the unseen diagonal entry taken like the seen, give two modes."""
+    """J is known along g only. Two Lanczos steps, their diagonal entries set equal, give two modes."""
     former, axes = computed[-1], _flat_axes(gap)
     square = former.gap.square().sum(axes, keepdim=True)
     mean = ((former.product * former.gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)

@@ -99,7 +99,7 @@ def plain_guider(model: Model, conds: Conds, setting: Setting) -> Any:
 class Column:
     """One node of the host, or a use of it, and where it acts: on the MODEL, the conditioning, the GUIDER, the mask.
 
-    ``without``: the model whose predictions are right although the node is on it (an output cache that REG passes by).
+    ``without``: the model whose predictions are right although the node is on it (an output cache that REG bypasses).
     ``kernel``: it has no derivative, so that REG takes the host's own where it differentiates. ``windows``: REG acts in
     each context window. ``random``: the node draws random numbers in each evaluation. ``kinks``: it takes absolute
     values, over which a difference must not step. ``idle``: the cell counts although the node changes nothing by

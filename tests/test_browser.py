@@ -454,7 +454,7 @@ def test_tile_of_the_sheet_opens_as_a_workflow(page: Page) -> None:
     open_workflow(page, compared(), "sheet")
     page.fit("8")
     box = page.widget("reg-comparison")
-    assert box.locator("p").inner_text() == "After a run, any tile of the sheet can be opened here as a workflow."
+    assert box.locator("p").inner_text() == "After a run, you can open any tile of the sheet here as a workflow."
     page.run()
     box.get_by_role("option").nth(3).wait_for(state="attached")
     tiles = box.get_by_role("option").all_inner_texts()

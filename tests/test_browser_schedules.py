@@ -336,7 +336,7 @@ def test_loop_of_combinations_is_drawn_as_one_that_is_not_known(page: Page) -> N
         connect(page, source, target, "second")
     connect(page, second, first, "first")
     page.fit()
-    assert words(page, first, ".words") == ["Linked: known when it runs"]
+    assert words(page, first, ".words") == ["Linked: known only in the run"]
     assert words(page, second, ".words") == ["Connect two schedules"]
     assert words(page, interval, ".words") == ["Lower start_percent or raise end_percent"]
 
@@ -387,7 +387,7 @@ def test_linked_weight_is_the_one_of_the_primitive(page: Page) -> None:
     assert_shows(page, schedule, lambda _: 6.5)
     only_the_run_knows = add(page, "SamplingPercentToSigma", y=400)
     connect(page, only_the_run_knows, schedule, "cfg")
-    assert words(page, schedule, ".words") == ["Linked: known when it runs"]
+    assert words(page, schedule, ".words") == ["Linked: known only in the run"]
     assert page.evaluate(READ, [schedule, LINE]) is None
 
 

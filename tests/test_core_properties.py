@@ -331,7 +331,7 @@ budgets = st.none() | st.integers(0, 10**6)
 
 @examples(60)
 @given(budgets, st.booleans(), networks, tensors(REAL, [(2, 4), (0, 4), (2, 3, 4, 4)]))
-def test_thrift_changes_no_number(budget: Any, in_place: bool, network: Any, x: Tensor) -> None:
+def test_recomputation_changes_no_number(budget: Any, in_place: bool, network: Any, x: Tensor) -> None:
     if x.layout != torch.strided:
         return
     ones = torch.ones(x.shape, dtype=x.dtype)

@@ -135,7 +135,7 @@ def broken(steps: str, value: str) -> Prompt:
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-@pytest.mark.parametrize("at", [2, 3])  # where a product is taken, and where it is carried
+@pytest.mark.parametrize("at", [2, 3])  # where a product is computed, and where it is extrapolated
 def test_one_step_that_is_not_finite_is_shown_as_broken(server: ComfyServer, value: str, at: int) -> None:
     page = Page(server)
     entry = page.run(inspected(10 * at + len(value), broken(str(at), value)))

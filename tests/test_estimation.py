@@ -1,4 +1,4 @@
-"""What a whole sampler run takes, keeps and falls back to: memory, streamed weights, auto, refresh, nothing left."""
+"""What a whole sampler run computes, keeps and falls back to: memory, streamed weights, auto, refresh, nothing left."""
 
 from __future__ import annotations
 
@@ -369,7 +369,7 @@ def test_samplers_of_second_order_take_no_more_products(model: Model, sampler: s
 
 
 @pytest.mark.parametrize("refresh", ["every step", "every 2 steps", "by noise"])
-def test_context_windows_do_not_carry_the_products_of_one_another(flow: Model, refresh: str) -> None:
+def test_context_windows_do_not_share_their_products(flow: Model, refresh: str) -> None:
     """The host asks for each window by itself; without overlap each is an image of its own."""
     guided = reg(flow, refresh=refresh)
     arguments = (4, 0, "standard_static", 1, False, "flat", 3, False)

@@ -214,7 +214,7 @@ def test_reg_leaves_the_random_numbers_where_the_host_leaves_them(unet: Model) -
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
-def test_two_models_that_both_carry_reg_are_rectified_once(unet: Model, log: Log, estimator: str) -> None:
+def test_two_models_that_both_have_reg_are_rectified_once(unet: Model, log: Log, estimator: str) -> None:
     """The one that stands first among the wrappers acts, and reports."""
     second = reg(unet, form="directional")
     guider = neighbours.MergingGuider(reg(unet, estimator=estimator), second)
@@ -281,12 +281,14 @@ def test_an_option_that_follows_the_noise_does_not_cost_products(unet: Model) ->
         return executor(model, conds, x, sigma, options)
 
     guided.wrappers[kind_of_batches] = {"neighbour": [count], **guided.wrappers[kind_of_batches]}
-    taken: list[int] = []
+    computed: list[int] = []
     guided.set_model_sampler_post_cfg_function(
-        lambda args: taken.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
+        lambda args: (
+            computed.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
+        )
     )
     assert relative_error(sample(guided), sample(reg(unet, refresh="every 4 steps"))) < 1e-5
-    assert taken == [1, 1, 1, 1, 2]
+    assert computed == [1, 1, 1, 1, 2]
 
 
 def test_prompts_that_take_turns_do_not_share_products(unet: Model) -> None:
@@ -309,8 +311,8 @@ def test_prompts_that_take_turns_do_not_share_products(unet: Model) -> None:
     )
     sample(guided, positive=turns)
     middle = float(sampling.percent_to_sigma(0.5))
-    before = [taken for level, taken in watched if level > middle]
-    after = [taken for level, taken in watched if level <= middle]
+    before = [computed for level, computed in watched if level > middle]
+    after = [computed for level, computed in watched if level <= middle]
     assert set(before) == {1} and set(after) == {2}
 
 
@@ -324,7 +326,7 @@ def test_an_override_that_is_installed_again_does_not_take_the_gradient(
 ) -> None:
     """Where a product is computed, D_c and D_u come from PyTorch's attention: as if the other node were not there."""
     image, expected = sample(reg(install(model), estimator=estimator)), sample(reg(model, estimator=estimator))
-    assert relative_error(image, expected) < 1e-3  # the first step of a flow is pure noise and takes no product
+    assert relative_error(image, expected) < 1e-3  # the first step of a flow is pure noise and needs no product
     assert not [text for text in log.warnings if "for the rest of this run" in text]
 
 
@@ -435,9 +437,9 @@ def test_a_network_that_keeps_tensors_between_evaluations_is_told_not_to_while_a
     guided = reg(unet, refresh="every 4 steps")
     guided.add_wrapper_with_key(WrappersMP.DIFFUSION_MODEL, "neighbour", see)
     sample(guided)
-    assert {off for taken, off in said if not taken} == {None}
-    assert all(off == {"device": "off"} for taken, off in said if taken)
-    assert any(taken for taken, _ in said)
+    assert {off for computed, off in said if not computed} == {None}
+    assert all(off == {"device": "off"} for computed, off in said if computed)
+    assert any(computed for computed, _ in said)
 
 
 def test_no_memory_for_the_extra_evaluation_gives_cfg_at_that_step(unet: Model, log: Log) -> None:
@@ -486,8 +488,8 @@ def test_an_extrapolated_product_that_is_not_finite_gives_cfg(
     assert [text for text in log.warnings if "not finite" in text]
 
 
-def test_a_refused_first_product_is_taken_again_at_the_next_step(unet: Model) -> None:
-    """Carrying before any product gives a factor of 0: after a refusal that would be a run without guidance."""
+def test_a_refused_first_product_is_computed_again_at_the_next_step(unet: Model) -> None:
+    """Extrapolating before any product gives a factor of 0: after a refusal that would be a run without guidance."""
     steps = iter(range(1000))
 
     def fault(output: Tensor, x: Tensor) -> Tensor:
@@ -501,7 +503,7 @@ def test_a_refused_first_product_is_taken_again_at_the_next_step(unet: Model) ->
         lambda args: runs.append(args["model_options"][GUIDANCE_KEY].estimation.states[COMPUTED]) or args["denoised"]
     )
     sample_steps(watched.model, 12)
-    first = next(index for index, taken in enumerate(runs) if taken)
+    first = next(index for index, computed in enumerate(runs) if computed)
     expected: list[int] = []
     plain = auto(unet)
     plain.set_model_sampler_post_cfg_function(
@@ -510,7 +512,7 @@ def test_a_refused_first_product_is_taken_again_at_the_next_step(unet: Model) ->
         )
     )
     sample_steps(plain, 12)
-    assert first == next(index for index, taken in enumerate(expected) if taken) + 1
+    assert first == next(index for index, computed in enumerate(expected) if computed) + 1
 
 
 def test_flux_with_normalized_attention_guidance_keeps_its_image(log: Log) -> None:

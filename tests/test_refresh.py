@@ -84,7 +84,7 @@ def two_modes(old_noise: float, noise: float) -> tuple[Tensor, Tensor, Tensor, T
 
 @NOISES
 def test_directional_of_two_modes_is_extrapolated_exactly(old_noise: float, noise: float) -> None:
-    """A gap with equal weight on both modes sees equal Lanczos diagonals, as the extrapolation takes them to be."""
+    """A gap with equal weight on both modes sees equal Lanczos diagonals, as the extrapolation assumes."""
     old, new, first, second = two_modes(old_noise, noise)
     size = torch.tensor([[1.0], [1e-3], [50.0]], dtype=DTYPE)
     gap, new_gap = size * (first + second), -0.7 * size * (first + second)

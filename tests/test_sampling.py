@@ -200,7 +200,7 @@ def test_nothing_is_left_behind_by_an_exception(model: Model, estimator: str) ->
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward"])
 def test_nothing_is_left_behind_by_an_interrupt(model: Model, estimator: str) -> None:
-    """The host's stop signal arrives in the midst of the gradient pass."""
+    """The host's stop signal arrives in the middle of the gradient pass."""
     before, in_pass = state(model), []
     guided = reg(model, estimator=estimator)
 
@@ -392,7 +392,7 @@ def test_equal_conditioning_is_named(flow: Model, caplog: pytest.LogCaptureFixtu
 
 
 def test_factor_that_is_never_usable_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """A node that caches outputs in a way of its own: a shifted input gets the output of the unshifted one."""
+    """A node with its own output cache: a shifted input gets the output of the unshifted one."""
     unet, kept = FAMILIES["UNet eps"](), {}
 
     def cache(apply_model: Callable[..., Tensor], options: dict[str, Any]) -> Tensor:
@@ -459,7 +459,7 @@ def test_factor_that_is_not_finite_gives_cfg(flow: Model, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward"])
-def test_attention_without_a_derivative_is_replaced_where_one_is_taken(flow: Model, estimator: str) -> None:
+def test_attention_without_a_derivative_is_replaced_where_one_is_computed(flow: Model, estimator: str) -> None:
     """An override of another pack that leaves the graph, as sage and flash attention do."""
     calls: list[bool] = []
 

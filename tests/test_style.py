@@ -86,3 +86,14 @@ def test_links_of_the_documents_lead_somewhere(name: str) -> None:
     for page in pages:
         for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text("utf-8")):
             assert link.startswith("https://") or (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_places_that_the_readme_names_are_in_the_code() -> None:
+    """A new reader finds from the table the line of the equation, of the decision and of the chart."""
+    rows = re.findall(r"\| `([\w/.]+\.(?:py|js))`: (.+) \|", (ROOT / "README.md").read_text("utf-8"))
+    assert {"reg_core/rectification.py", "reg_core/refresh.py", "web/js/inspector.js"} <= {path for path, _ in rows}
+    for path, names in rows:
+        code = (ROOT / path).read_text("utf-8")
+        for name in re.findall(r"`([\w.]+)`", names):
+            for part in name.split("."):
+                assert re.search(rf"^\s*(def|class|function) {part}\b", code, re.MULTILINE), f"{path}: {name}"

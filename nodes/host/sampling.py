@@ -64,7 +64,7 @@ class Guidance:
         check_range(self.start_percent, self.end_percent)
 
     def install(self, model: Model) -> Model:
-        """A clone of the MODEL that samples with this guidance in place of any REG it carried before."""
+        """A clone of the MODEL that samples with this guidance in place of any REG it had before."""
         model = model.clone()
         wrappers = {
             WrappersMP.OUTER_SAMPLE: self.outer_sample,

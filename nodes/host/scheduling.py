@@ -32,7 +32,7 @@ class ScheduledWeight:
     node_id: str | None = None
 
     def install(self, model: Model) -> Model:
-        """A clone of the MODEL that samples with this schedule in place of any it carried before."""
+        """A clone of the MODEL that samples with this schedule in place of any it had before."""
         model = model.clone()
         for kind, wrapper in (
             (WrappersMP.OUTER_SAMPLE, self.outer_sample),

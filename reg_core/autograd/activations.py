@@ -77,7 +77,7 @@ class _Input:
 
 @dataclass(eq=False)
 class _Call:
-    """One call of a checkpointed block: its inputs, the kinds of tensors autograd saves of it, and these made again."""
+    """One call of a checkpointed block: its inputs, the kinds of tensors autograd saves of it, and these recomputed."""
 
     block: Module
     inputs: tuple[tuple[Any, ...], dict[str, Any]]

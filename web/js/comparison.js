@@ -10,7 +10,7 @@ const NODE = "REG_Compare"
 const NAME = "reg-comparison"
 const HEIGHT = 40
 const WIDTH = 360
-const HINT = "After a run, any tile of the sheet can be opened here as a workflow."
+const HINT = "After a run, you can open any tile of the sheet here as a workflow."
 
 /**
  * A tile has its prompt, or what is other in it than in that of the first: nodes by id, null for one that it lacks.
@@ -26,7 +26,7 @@ class TileList {
     this.element = element
     card.innerHTML = `<p>${HINT}</p>
       <form hidden><select aria-label="Tile of the sheet"></select>
-      <button title="Opens the tile in a tab of its own; this workflow stays open.">Open tile as workflow</button>
+      <button title="Opens the tile in a new tab; this workflow stays open.">Open tile as workflow</button>
       </form>`
     this.hint = part(card, "p", HTMLElement)
     this.form = part(card, "form", HTMLElement)

@@ -351,7 +351,7 @@ class CurveEditor {
     const [low, high] = this.range()
     if (this.locked) {
       const known = inputValue(this.node, WIDGETS.curve)
-      this.state.textContent = known ? "linked: edit it at its source" : "linked: known when it runs"
+      this.state.textContent = known ? "linked: edit it at its source" : "linked: known only in the run"
     } else if (!knots.length) this.state.textContent = "not a curve: choose a preset"
     else if (knots[at]) {
       const [x, y] = knots[at]

@@ -39,7 +39,7 @@ const LONGEST_REST = 1000 // ms
 const TABS = [
   {
     name: "Weight",
-    says: "Guidance weight that was asked for, and the weight that plain CFG would need for as much guidance.",
+    says: "The weight that was asked for, and the weight at which plain CFG would guide as strongly.",
     legend: { "solid main": "effective", "dashed second": "asked" },
     values: (step) => [step.weight, step.effective],
     draw(chart, steps) {
@@ -61,8 +61,8 @@ const TABS = [
   },
   {
     name: "Time",
-    says: "Seconds that each step took.",
-    legend: { "box third": "seconds a step" },
+    says: "Seconds per step.",
+    legend: { "box third": "seconds per step" },
     values: (step) => [step.seconds, 0],
     draw(chart, steps) {
       const say = (/** @type {number} */ i) => `${title(steps[i])}: ${readable(steps[i].seconds)} s`
@@ -241,7 +241,7 @@ function shadeSkipped(chart, steps) {
 }
 
 /**
- * The steps without a factor, by the reason why, with the first and last of them. Many steps are taken in groups, in
+ * The steps without a factor, by the reason why, with the first and last of them. Many steps are put into groups, in
  * which a stretch reaches from the first to the last step of its kind.
  * @param {Step[]} steps
  * @returns {[string, number, number][]}

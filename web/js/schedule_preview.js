@@ -80,7 +80,7 @@ class Preview {
   say(schedule) {
     if (schedule) return faultOf(schedule)
     const isOpen = rowOf(this.node)?.parts?.some((name) => !linkInto(this.node, name))
-    return isOpen ? "Connect two schedules" : "Linked: known when it runs"
+    return isOpen ? "Connect two schedules" : "Linked: known only in the run"
   }
 }
 

@@ -81,7 +81,7 @@ class SecondModel:
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
-        """The weights are those of the weak model inside; a gradient of the model is taken outside, on its own."""
+        """The weights are those of the weak model inside; the gradient of the model is computed outside, on its own."""
         if self._swap is None:
             yield
             return
