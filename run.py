@@ -16,7 +16,7 @@ USAGE = 2
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
 BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
-COMPATIBILITY_HELP = "try REG beside every node of ComfyUI on every family of models, and write docs/compatibility.md"
+COMPATIBILITY_HELP = "test REG with every node of ComfyUI on every family of models, and write docs/compatibility.md"
 LOCALES_HELP = "write the English texts of the nodes and docs/messages.md, and list what each language lacks"
 DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
 
@@ -42,7 +42,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints end in what to do."""
 
     def error(self, message: str) -> NoReturn:
-        sys.exit(complain(f"{message[:1].upper()}{message[1:]}.\n`python {self.prog} --help` says what it takes."))
+        sys.exit(complain(f"{message[:1].upper()}{message[1:]}.\nSee `python {self.prog} --help`."))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("models", nargs="*", help="for cost: only these models, as the tables name them")
     compatibility = commands.add_parser("compatibility", help=COMPATIBILITY_HELP, description=COMPATIBILITY_HELP)
     compatibility.add_argument("--only", metavar="WORD", help="nodes and families whose name has this word in it")
-    compatibility.add_argument("--missing", action="store_true", help="only what has not been tried yet")
+    compatibility.add_argument("--missing", action="store_true", help="only what has not been tested yet")
     commands.add_parser("locales", help=LOCALES_HELP, description=LOCALES_HELP)
     return parser
 
@@ -81,7 +81,7 @@ def dispatch(arguments: list) -> int:
     if name not in (*COMMANDS, "-h", "--help"):
         # An option in the place of the command is one of the demo's.
         meant = f"demo {name}" if name in DEMO_OPTIONS else nearest(name, COMMANDS)
-        advice = f"Did you mean `python run.py {meant}`?" if meant else "`python run.py --help` says what they do."
+        advice = f"Did you mean `python run.py {meant}`?" if meant else "See `python run.py --help`."
         return complain(f"Expected one of the commands {', '.join(COMMANDS)}, but got '{name}'.\n{advice}")
     if name == "test" and not {"-h", "--help"} & set(arguments):
         from bootstrap.commands import run_tests
@@ -90,7 +90,7 @@ def dispatch(arguments: list) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         meant = nearest(unknown[0], DEMO_OPTIONS) if name == "demo" else None
-        advice = f"Did you mean {meant}?" if meant else f"`python run.py {name} --help` says what it takes."
+        advice = f"Did you mean {meant}?" if meant else f"See `python run.py {name} --help`."
         return complain(f"Expected only what `python run.py {name}` knows, but got '{unknown[0]}'.\n{advice}")
     if name == "bench":
         from bootstrap.commands import run_benchmarks

@@ -42,7 +42,7 @@ def check_hash(archive: Path, sha256: str) -> None:
     if found != sha256:
         raise BootstrapError(
             f"Expected {archive.name} with SHA-256 {sha256}, but it has {found}.\n"
-            "It is not the pinned file and was not used: run this again, and report it if it stays so."
+            "It is not the pinned file and was not used. Run this again; if it happens again, report it."
         )
 
 

@@ -93,11 +93,8 @@ def serve(server: ComfyServer) -> None:
     """Open the user interface with the workflow until Ctrl-C; raises BootstrapError if the server ends before."""
     address = f"{server.url}/?{urlencode({'template': WORKFLOW_NAME, 'source': PACK_NAME})}"
     print(f"\nComfyUI runs at {address}", flush=True)
-    print(f"That address opens the workflow; it is also in the template browser under {PACK_NAME}, and in the sheet:")
-    print(
-        "drop that PNG on the page. Ctrl-C stops ComfyUI; the images and workflows that you save in it are kept.",
-        flush=True,
-    )
+    print(f"It opens the workflow, which is also in {PACK_NAME}'s templates and in the picture: drop that on the page.")
+    print("Ctrl-C stops ComfyUI; the images and workflows that you save in it are kept.", flush=True)
     (server.folder / SERVED).touch()
     webbrowser.open(address)
     if server.process is None:

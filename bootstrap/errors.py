@@ -18,7 +18,7 @@ CLOSED = (
     "remove it or make it writable, or set REG_HOME to a folder of your own, then run this again."
 )
 MISPLACED = "A file is in the place of a folder, or a folder in the place of a file: move it away, then run this again."
-OTHERWISE = "Mend that, then run this again."
+OTHERWISE = "Fix that, then run this again."
 ADVICE = {
     errno.ENOSPC: FULL,
     errno.EDQUOT: FULL,

@@ -111,7 +111,7 @@ def advice(log: Path) -> str:
         return "A download arrived incomplete: run this again."
     if UNSUITED.search(tail):
         return f"The package index has no such version for {here()}: run this again with another Python."
-    return "Its last lines are below; when the cause is mended, run this again."
+    return "Its last lines are below. Fix the cause, then run this again."
 
 
 def here() -> str:

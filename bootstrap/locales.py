@@ -48,7 +48,7 @@ def read(file: Path) -> Texts:
     try:
         return texts(json.loads(file.read_text("utf-8")))
     except ValueError as error:
-        raise BootstrapError(f"Expected JSON in {file}, but: {error}.\nMend it, then run this again.") from error
+        raise BootstrapError(f"Expected JSON in {file}, but: {error}.\nFix it, then run this again.") from error
 
 
 def english(nodes: Iterable[Any]) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def update(nodes: Iterable[Any], folder: Path = LOCALES) -> int:
     write_english(nodes, folder)
     print(f"{folder / ENGLISH / NODES}: {'written' if new else 'up to date'}")
     if new:
-        show(f"These texts have changed; see that {', '.join(others)} say the same:", new)
+        show(f"These texts have changed. Check that {', '.join(others)} say the same:", new)
     wrong = {language: faults(nodes, language, folder) for language in others}
     for language, its in wrong.items():
         print(f"{language}: {'faults' if its else 'complete'}")

@@ -45,7 +45,7 @@ def find_node(environment: Mapping[str, str]) -> Path | None:
         path = Path(os.path.abspath(os.path.expanduser(named)))
         if not is_new_enough(path):
             raise BootstrapError(
-                f"Expected Node.js {OLDEST} or newer in {VARIABLE}={named}, but it is none.\n"
+                f"Expected Node.js {OLDEST} or newer in {VARIABLE}={named}, but it is not.\n"
                 "Set it to the program of Node.js, or unset it to search for one."
             )
         return path

@@ -139,12 +139,12 @@ def test_failure_is_a_message_before_anything_is_installed(
         (["tests"], "one of the commands demo, test, bench, compatibility, locales, but got 'tests'."),
         (["tests"], "\nDid you mean `python run.py test`?"),
         (["benchmark"], "but got 'benchmark'.\nDid you mean `python run.py bench`?"),
-        (["install"], "but got 'install'.\n`python run.py --help` says what they do."),
+        (["install"], "but got 'install'.\nSee `python run.py --help`."),
         (["--serve"], "but got '--serve'.\nDid you mean `python run.py demo --serve`?"),
         (["demo", "--sevre"], "what `python run.py demo` knows, but got '--sevre'.\nDid you mean --serve?"),
-        (["demo", "sheet.png"], "but got 'sheet.png'.\n`python run.py demo --help` says what it takes."),
-        (["demo", "--port", "http"], "invalid int value: 'http'.\n`python run.py demo --help` says what it takes."),
-        (["bench", "--all"], "but got '--all'.\n`python run.py bench --help` says what it takes."),
+        (["demo", "sheet.png"], "but got 'sheet.png'.\nSee `python run.py demo --help`."),
+        (["demo", "--port", "http"], "invalid int value: 'http'.\nSee `python run.py demo --help`."),
+        (["bench", "--all"], "but got '--all'.\nSee `python run.py bench --help`."),
     ],
 )  # fmt: skip
 def test_wrong_word_is_answered_with_the_right_one(
@@ -209,7 +209,7 @@ def test_file_in_the_place_of_a_folder_is_discarded(tmp_path: Path) -> None:
         (PermissionError(errno.EACCES, "Permission denied", "x"), "to use x, but: Permission denied.\nIt may belong"),
         (OSError(errno.EROFS, "Read-only file system", "x"), "to use x, but: Read-only file system.\nIt may belong"),
         (IsADirectoryError(errno.EISDIR, "Is a directory", "x"), "to use x, but: Is a directory.\nA file is in"),
-        (OSError("cannot"), "to go on, but: cannot.\nMend that"),
+        (OSError("cannot"), "to go on, but: cannot.\nFix that"),
         (BootstrapError("Expected this."), "\nExpected this.\n"),
     ],
 )  # fmt: skip

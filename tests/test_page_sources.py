@@ -16,7 +16,7 @@ def assert_passes(ended: subprocess.CompletedProcess[str], advice: str) -> None:
 
 def test_types_agree() -> None:
     ended = run_tool("typescript/bin/tsc", "--project", "jsconfig.json", "--pretty", "false")
-    assert_passes(ended, "Mend what tsc says of web/js; what the host has is declared in tests/js/comfyui.d.ts.")
+    assert_passes(ended, "Fix what tsc says of web/js; what the host has is declared in tests/js/comfyui.d.ts.")
 
 
 def test_types_are_checked_in_every_module() -> None:
@@ -32,7 +32,7 @@ def test_style_is_kept() -> None:
 def test_modules_without_a_browser_pass_their_tests() -> None:
     files = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests" / "js").glob("*.test.mjs"))
     ended = run_node("--test", "--test-reporter=tap", *files)
-    assert_passes(ended, "Mend the tests that are `not ok` above; `npm test` runs them alone.")
+    assert_passes(ended, "Fix the tests that are `not ok` above; `npm test` runs them alone.")
     passed = re.search(r"^# pass (\d+)$", ended.stdout, re.MULTILINE)
     assert passed and int(passed.group(1)) > len(files), ended.stdout
 

@@ -6,6 +6,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -355,6 +356,18 @@ def test_example_workflow_compares_cfg_and_reg(server: ComfyServer) -> None:
     for w in (2, 3, 5):
         white = {method: (drawn[f"{method} w = {w}"] == 255).mean() for method in ("CFG", "REG")}
         assert white["CFG"] > white["REG"]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
+def test_note_of_an_example_is_about_that_example(path: Path) -> None:
+    """It names the model files that the workflow loads, and the cfg of its sampler."""
+    nodes = json.loads(path.read_text("utf-8"))["nodes"]
+    (note,) = [item["widgets_values"][0] for item in nodes if item["type"] == "MarkdownNote"]
+    settings = [value for item in nodes if item["type"] != "MarkdownNote" for value in item.get("widgets_values") or []]
+    files = {value for value in settings if isinstance(value, str) and value.endswith(".safetensors")}
+    assert set(re.findall(r"[\w.]+\.safetensors", note)) == {name for name in files if "playground" not in name}
+    samplers = [item["widgets_values"] for item in nodes if item["type"] == "KSampler"]
+    assert {float(cfg) for cfg in re.findall(r"cfg is (\d+)", note)} <= {float(values[3]) for values in samplers}
 
 
 def inspected(seed: int, *samplers: str) -> Prompt:
