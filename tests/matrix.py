@@ -58,7 +58,7 @@ A cell passes where all of this holds:
 | verdict | meaning |
 | --- | --- |
 | pass | all of it holds |
-| other estimator | the estimator that was asked for cannot be had; REG says so, takes another, and that one is right |
+| other estimator | the chosen estimator is not available here; REG says so and uses another, which is right |
 | refused | REG does nothing, which is plain CFG, and says why |
 | not applicable | the node does nothing with this family, or fails without REG, too, or is tried with other families |
 | wrong, crash, silent | a fault of ours. Please do not rely on REG there |
