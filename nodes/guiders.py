@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from .host.autoguidance.guider import AutoGuider
 from .host.autoguidance.second_model import SecondModel
-from .host.autoguidance.weakening import SKIP_LAYERS, WEAKENINGS, WeakenedModel, read_layers
+from .host.autoguidance.weakening import WEAKENINGS, weakened
 from .host.sampling import Model, guider
 from .inputs import RectifiedNode, cfg_input, knows_its_id, rectification_inputs
 
@@ -93,10 +93,7 @@ class RectifiedAutoGuider(RectifiedNode):
         weak_model: Model | None = None,
         **rectification: Any,
     ) -> io.NodeOutput:
-        if weak_model is not None:
-            weak = SecondModel(weak_model, positive)
-        else:
-            weak = WeakenedModel(weaken, read_layers(layers) if weaken == SKIP_LAYERS else ())
+        weak = weakened(weaken, layers) if weak_model is None else SecondModel(weak_model, positive)
         guided = cls.guided(model, **rectification)
         return io.NodeOutput(AutoGuider(guided, positive, cfg, weak, cls.hidden.unique_id))
 

@@ -76,7 +76,56 @@ def _perturb_attention(options: dict[str, Any], layers: tuple[int, ...], touched
     return options
 
 
-WEAKENINGS: dict[str, Patch] = {SKIP_LAYERS: _skip_layers, PERTURBED_ATTENTION: _perturb_attention}
+def _check_layers(model: Model, layers: tuple[int, ...]) -> None:
+    network = model.get_model_object("diffusion_model")
+    if isinstance(network, UNetModel):
+        kind = type(model.model).__name__
+        raise ValueError(message("unet-has-no-layers", model=kind, other=PERTURBED_ATTENTION))
+    lists = dict(_lists_of_blocks(network))
+    if lists and min(layers) >= max(lists.values()):
+        _refuse_layers(model, layers)
+
+
+def _refuse_layers(model: Model, layers: tuple[int, ...]) -> NoReturn:
+    lists = (f"{name} 0 to {count - 1}" for name, count in _lists_of_blocks(model.model.diffusion_model))
+    kind, blocks = type(model.model).__name__, ", ".join(lists) or "none"
+    raise ValueError(message("skipping-changes-nothing", layers=_named(layers), model=kind, blocks=blocks))
+
+
+def _check_attention(model: Model, layers: tuple[int, ...]) -> None:
+    network = model.get_model_object("diffusion_model")
+    if not (isinstance(network, UNetModel) and _attends_in_the_middle(network)):
+        kind, other = type(model.model).__name__, SKIP_LAYERS
+        raise ValueError(message("middle-without-attention", weaken=PERTURBED_ATTENTION, model=kind, other=other))
+
+
+def _refuse_attention(model: Model, layers: tuple[int, ...]) -> NoReturn:
+    raise ValueError(message("perturbation-blocked", weaken=PERTURBED_ATTENTION))
+
+
+@dataclass(frozen=True)
+class Weakening:
+    """A way to weaken a model: the options with its patches, what it needs, and what to say where nothing changed.
+
+    ``check(model, layers)`` raises ValueError where that is known before a run, ``refuse(model, layers)`` always.
+    """
+
+    patch: Patch
+    check: Callable[[Model, tuple[int, ...]], None]
+    refuse: Callable[[Model, tuple[int, ...]], NoReturn]
+    takes_layers: bool = False
+
+
+WEAKENINGS: dict[str, Weakening] = {
+    SKIP_LAYERS: Weakening(_skip_layers, _check_layers, _refuse_layers, takes_layers=True),
+    PERTURBED_ATTENTION: Weakening(_perturb_attention, _check_attention, _refuse_attention),
+}
+
+
+def weakened(weaken: str, layers: str) -> WeakenedModel:
+    """The model weakened in this way, at the layers of this text where it takes any; ValueError as ``read_layers``."""
+    takes_layers = lookup(WEAKENINGS, weaken, "weaken").takes_layers
+    return WeakenedModel(weaken, read_layers(layers) if takes_layers else ())
 
 
 @dataclass
@@ -94,23 +143,7 @@ class WeakenedModel:
         lookup(WEAKENINGS, self.weaken, "weaken")
 
     def check(self, model: Model) -> None:
-        network = model.get_model_object("diffusion_model")
-        kind = type(model.model).__name__
-        is_unet = isinstance(network, UNetModel)
-        if self.weaken == SKIP_LAYERS and is_unet:
-            raise ValueError(message("unet-has-no-layers", model=kind, other=PERTURBED_ATTENTION))
-        if self.weaken == PERTURBED_ATTENTION and not (is_unet and _attends_in_the_middle(network)):
-            raise ValueError(message("middle-without-attention", weaken=self.weaken, model=kind, other=SKIP_LAYERS))
-        lists = dict(_lists_of_blocks(network))
-        if self.weaken == SKIP_LAYERS and lists and min(self.layers) >= max(lists.values()):
-            self._refuse(model)
-
-    def _refuse(self, model: Model) -> NoReturn:
-        if self.weaken == PERTURBED_ATTENTION:
-            raise ValueError(message("perturbation-blocked", weaken=self.weaken))
-        lists = (f"{name} 0 to {count - 1}" for name, count in _lists_of_blocks(model.model.diffusion_model))
-        kind, blocks = type(model.model).__name__, ", ".join(lists) or "none"
-        raise ValueError(message("skipping-changes-nothing", layers=_named(self.layers), model=kind, blocks=blocks))
+        WEAKENINGS[self.weaken].check(model, self.layers)
 
     @contextmanager
     def loaded(self, guider: AutoGuider, shape: torch.Size) -> Iterator[None]:
@@ -124,14 +157,14 @@ class WeakenedModel:
         return [{**cond, "uuid": uuid.uuid4()} for cond in positive]
 
     def prediction(self, evaluation: Evaluation, warn: Callable[[str], None]) -> Tensor:
-        options = WEAKENINGS[self.weaken](evaluation.model_options, self.layers, self._touched)
+        options = WEAKENINGS[self.weaken].patch(evaluation.model_options, self.layers, self._touched)
         output = uncached(replace(evaluation, model_options=options))
         if self._touched.issuperset(self.layers) and self._touched:
             return output
         if not bool(output.any()):  # no part of the prompt is active at this noise level: nothing was evaluated
             return output
         if not self._touched:
-            self._refuse(evaluation.model.current_patcher)
+            WEAKENINGS[self.weaken].refuse(evaluation.model.current_patcher, self.layers)
         warn(message("layers-missing", layers=_named(sorted(set(self.layers) - self._touched))))
         return output
 
