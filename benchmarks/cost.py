@@ -184,7 +184,7 @@ def reg(model: Model, **method: str) -> Model:
 
 
 def ways_of(model: Model) -> dict[str, Model]:
-    """What one step may cost; a step at which the product is carried along costs what one of CFG does."""
+    """What one step may cost; a step at which the product is extrapolated costs what one of CFG does."""
     return {
         "CFG": model,
         "no guidance": ScheduledWeight(Constant(1.0)).install(model),

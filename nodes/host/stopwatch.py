@@ -53,10 +53,10 @@ class Stopwatch:
 
 def check_plain(model: Model, rectified: bool, scheduled: bool) -> None:
     """Raises ValueError for a MODEL with REG or a schedule where it should have none."""
-    carried = {
+    present = {
         "REG": not rectified and model.get_wrappers(WrappersMP.CALC_COND_BATCH, GUIDANCE_KEY),
         "a guidance schedule": not scheduled and model.get_wrappers(WrappersMP.PREDICT_NOISE, SCHEDULE_KEY),
     }
-    for what, found in carried.items():
+    for what, found in present.items():
         if found:
             raise ValueError(message("model-not-plain", what=what))

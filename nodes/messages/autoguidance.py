@@ -37,7 +37,7 @@ MESSAGES: dict[str, Message] = {
     "hooks-on-shared-weights": Message(
         "REG: a LoRA on the prompt cannot be combined with a weak_model from the same loader as model, since both "
         "would change the same weights. Load weak_model from a file of its own.",
-        "The host swaps the weights for such a LoRA in the midst of a prediction.",
+        "The host swaps the weights for such a LoRA in the middle of a prediction.",
         "Load weak_model with a loader of its own, or remove the LoRA from the prompt.",
     ),
     "weights-shared": Message(

@@ -19,7 +19,7 @@ MESSAGES: dict[str, Message] = {
     "estimator-replaced": Message(
         "{reason} Using '{fallback}' for the rest of this run.",
         "The estimator cannot be used with this model, these nodes or this machine; the sentence before says why.",
-        "Nothing to do. Choose '{fallback}' to leave the attempt out.",
+        "Nothing to do. Choose 'finite difference' to leave the attempt out.",
     ),
     "estimator-failed": Message(
         "Estimator '{estimator}' failed ({reason}).",
@@ -32,7 +32,7 @@ MESSAGES: dict[str, Message] = {
         "Nothing to do. Set 'checkpointing' to on to leave the first attempt out.",
     ),
     "gradient-check-failed": Message(
-        "Gradient check failed: {source} disagree with a finite difference by {share:.0%}.",
+        "Gradient check failed: {source} disagree with a finite difference by {by}.",
         "The weights or the attention come from another node or are streamed, and their derivative is not true.",
         "Nothing to do. Load the model without that node for an exact gradient.",
     ),

@@ -27,9 +27,9 @@ class DifferentiableAttention:
     """An attention that can be differentiated, for every prediction of a step at which a product is computed.
 
     ``fused``: PyTorch's fused attention has the derivative that is needed. Whichever is used is handed to an override
-    of another pack as its kernel. Where that override leaves the graph all the same
-    (sage, flash, sparse attention), the derivative would be silently wrong: its output is not used and ``replaced`` is
-    set; with ``plain`` it is not asked at all, so that D_c and D_u come from the same kernel.
+    of another pack as its kernel. Where that override leaves the graph all the same (sage, flash, sparse attention),
+    the derivative would be silently wrong: its output is not used and ``replaced`` is set; with ``plain`` it is not
+    asked at all, so that D_c and D_u come from the same kernel.
     """
 
     fused: bool = True
@@ -60,7 +60,7 @@ class DifferentiableAttention:
 
     @contextmanager
     def insisted(self, network: Module) -> Iterator[None]:
-        """Also against nodes that install their own override again in the midst of every evaluation."""
+        """Also against nodes that install their own override again inside every evaluation."""
 
         def enter(module: Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             options = dict(kwargs.get("transformer_options") or {})

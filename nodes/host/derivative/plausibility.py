@@ -16,6 +16,7 @@ from .memory import doubtful
 
 MISTRUST = 0.25
 """Relative disagreement with a difference above which a gradient through doubtful weights is not believed."""
+MOST_SAID = 10.0
 IMPLAUSIBLE = 10.0
 """Growth of the guidance above which a product is an error; at most 1.7 was measured (31 families, random weights)."""
 
@@ -54,4 +55,5 @@ def gradient_fault(
     if share < MISTRUST:
         return ""
     source = "streamed weights" if doubtful(evaluation) else "weights or attention from another node"
-    return message("gradient-check-failed", source=source, share=min(share, 99.99))
+    by = f"{share:.0%}" if share < MOST_SAID else f"more than {MOST_SAID:.0%}"  # also where it is not finite
+    return message("gradient-check-failed", source=source, by=by)

@@ -134,7 +134,8 @@ class Selection:
 
     def learn(self, error: RuntimeError) -> None:
         """Change what made this error; a fault of the model itself comes again."""
-        reason = str(error).strip().splitlines()[0].removeprefix("REG: ").removesuffix(".")
+        first = str(error).strip().splitlines()[0].removeprefix("REG: ")
+        reason = first.split(". ")[0].removesuffix(".")  # without advice, which is followed here
         if is_overwriting(error) and not self.quirks.in_place:
             self.quirks.in_place = True
         elif is_fused(error) and not self.quirks.decomposed:
