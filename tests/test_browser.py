@@ -260,7 +260,7 @@ def test_inspector_says_why_it_has_nothing_to_show(page: Page) -> None:
     open_workflow(page, prompt)
     page.run()
     page.fit("16")
-    page.wait_until(f"(id) => ({CHART})(id).sentence.includes('no trace of REG was found')", "16")
+    page.wait_until(f"(id) => ({CHART})(id).sentence.includes('no run with REG was found')", "16")
     assert page.evaluate(CHART, "16")["dots"] == 0
     page.screenshot("inspector without a trace")
 

@@ -84,7 +84,7 @@ def test_tools_are_those_of_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyP
     before = tools_folder(tmp_path)
     copy = tmp_path / LOCK
     shutil.copyfile(ROOT / LOCK, copy)
-    monkeypatch.setattr("bootstrap.node.REPOSITORY", tmp_path)
+    monkeypatch.setattr(sys.modules[fetch_tools.__module__], "REPOSITORY", tmp_path)
     assert tools_folder(tmp_path) == before
     copy.write_text(copy.read_text("utf-8").replace('"lockfileVersion": 3', '"lockfileVersion": 4'), "utf-8")
     assert tools_folder(tmp_path) != before

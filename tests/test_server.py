@@ -305,7 +305,7 @@ BAD = {
         "negative",
     ),
     "unknown class": ({"digits": node("REG_PlaygroundConditioning", classes="3a8")}, "unknown class 'a'"),
-    "no class": ({"digits": node("REG_PlaygroundConditioning", classes=" ")}, "no class at all"),
+    "no class": ({"digits": node("REG_PlaygroundConditioning", classes=" ")}, "got none. Write at least one digit."),
 }
 
 
@@ -429,7 +429,7 @@ def test_inspector_does_not_show_the_run_of_a_sampler_that_was_rewired(server: C
     prompt = inspected(505, "k")
     assert "changed" in server.run(prompt)["inspect k"]["reg_trace"][0]["sentence"]
     (trace,) = server.run(prompt | {"k": stock("model", 505)})["inspect k"]["reg_trace"]
-    assert trace["steps"] == [] and "no trace of REG was found" in trace["sentence"]
+    assert trace["steps"] == [] and "no run with REG was found" in trace["sentence"]
 
 
 @pytest.mark.parametrize("route", ["REG_KSampler", "REG_Guider"])
