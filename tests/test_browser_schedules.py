@@ -39,7 +39,7 @@ ADD = """([type, values, x, y]) => {
 }"""
 # From the picture alone: the path in pixels, and the scale that the tick labels and their places give.
 READ = """([id, selector]) => {
-  const node = app.graph.getNodeById(id)
+  const node = app.canvas.graph.getNodeById(id)
   const root = node.widgets.find((widget) => widget.type.startsWith("REG_")).element.shadowRoot
   const path = root.querySelector(selector)
   if (!path) return null
@@ -608,6 +608,25 @@ def test_curve_inside_a_subgraph(page: Page) -> None:
     page.settle()
     xs, ys = zip(*shown(page, combine, "path.line.faint.second"), strict=True)
     assert np.interp(0.1, xs, ys) == pytest.approx(1 + 6 * 0.6, abs=0.1)
+
+
+def test_combination_inside_a_subgraph_of_schedules_outside(page: Page) -> None:
+    first, second = (
+        add(page, "REG_ScheduleConstant", {"cfg": 3.0}),
+        add(page, "REG_ScheduleConstant", {"cfg": 4.0}, y=500),
+    )
+    combine = add(page, "REG_ScheduleCombine", {"combine": "multiply"}, x=600)
+    connect(page, first, combine, "first")
+    connect(page, second, combine, "second")
+    script = """(id) => {
+      const { subgraph } = app.graph.convertToSubgraph(new Set([app.graph.getNodeById(id)]))
+      app.canvas.setGraph(subgraph)
+      return subgraph.nodes[0].id
+    }"""
+    inside = page.evaluate(script, combine)
+    page.settle()
+    page.fit()
+    assert_shows(page, inside, lambda percent: 1 + (3 - 1) * (4 - 1))
 
 
 def pixels(page: Page, node: str) -> Any:

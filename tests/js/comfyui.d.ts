@@ -63,12 +63,11 @@ interface LGraphNode {
   graph: LGraph | null
   subgraph?: LGraph
   isVirtualNode?: boolean
-  inputs: { name: string; type: string; widget?: { name: string } }[]
+  inputs: { name: string; type: string; link?: number | null; widget?: { name: string } }[]
   outputs: { type: string }[]
   widgets?: Widget[]
   computeSize(): [number, number]
   setSize(size: [number, number]): void
-  getInputLink(slot: number): LLink | null
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget
 }
 

@@ -62,7 +62,17 @@ export function sourceOf(node, inputName) {
  */
 export function linkInto(node, inputName) {
   const slot = slotOf(node, inputName)
-  return slot < 0 || !node.graph ? null : node.getInputLink(slot)
+  return slot < 0 ? null : linkAt(node, slot)
+}
+
+/**
+ * The link into an input by its number. A node that holds a subgraph answers `getInputLink` with a link from inside it.
+ * @param {LGraphNode} node
+ * @param {number} slot
+ */
+function linkAt(node, slot) {
+  const id = node.inputs[slot]?.link
+  return id === null || id === undefined ? null : (node.graph?.getLink(id) ?? null)
 }
 
 /** @param {LGraphNode} node @param {string} inputName */
@@ -95,8 +105,8 @@ function follow(node, slot, seen) {
   if (seen.has(place)) return null
   seen.add(place)
   const { graph } = node
-  const link = graph && node.getInputLink(slot)
-  if (!link) return null
+  const link = linkAt(node, slot)
+  if (!graph || !link) return null
   if (link.origin_id === graph.inputNode?.id) {
     const holder = holderOf(graph)
     return holder?.inputs[link.origin_slot] ? follow(holder, link.origin_slot, seen) : null
