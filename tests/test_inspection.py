@@ -344,12 +344,14 @@ GAPS: dict[str, Any] = {
     "list": {"class_type": "REG_Inspector", "inputs": [["k", 0]]},
     "odd": {"class_type": None, "inputs": {"samples": ["k", 0]}},
     "text": "no node at all",
+    "other": {"class_type": "OtherPack", "inputs": {"samples": ["k", 0]}},
     "inspect": {"class_type": "REG_Inspector", "inputs": {"samples": ["k", 0]}},
 }
 
 
 def test_prompt_is_searched_past_its_gaps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "REG_Inspector", Inspector)  # as a host that has loaded the pack
+    monkeypatch.setitem(nodes.NODE_CLASS_MAPPINGS, "OtherPack", type("OtherPack", (), {"RUN_INPUT": {"samples": 1}}))
     reset_progress_state("gaps", DynamicPrompt(GAPS))
     try:
         assert listeners("k") == ["inspect"]

@@ -505,3 +505,13 @@ def test_progress_and_live_previews_are_those_of_the_host(
     assert told(lambda: sample(reg(model), sampler=sampler)) == plain
     assert told(lambda: ksample(reg(model), settings, *conds, empty_latent(model), denoise=1.0)) == plain
     assert told(lambda: custom(guider(reg(model), *conds, CFG), model)) == plain
+
+
+@pytest.mark.parametrize("weight", [float("nan"), float("inf"), 1e9, "7", None])
+def test_schedule_of_another_pack_that_gives_no_number_is_refused(flow: Model, weight: Any) -> None:
+    """Half of the run is sampled by then; the guider's own cfg is back afterwards."""
+    scheduled = ScheduledWeight(lambda progress, sigma: 4.0 if progress < 0.5 else weight).install(flow)
+    own = guider(scheduled, conditioning(1), conditioning(2), CFG)
+    with pytest.raises(ValueError, match=r"the guidance schedule gave .* at \d+% of the sampling.*Change the schedule"):
+        custom(own, scheduled)
+    assert own.cfg == CFG

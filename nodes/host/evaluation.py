@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class Evaluation:
         rounding = any(not getattr(layer, "_full_precision_mm", False) for layer in self.quantised_layers)
         return max(eps, QUANTISED) if rounding else eps
 
-    @property
+    @cached_property
     def quantised_layers(self) -> list[Any]:
         """Layers with quantised weights; they round their inputs, too, unless they multiply in full precision."""
         return [module for module in self.model.diffusion_model.modules() if getattr(module, "layout_type", None)]

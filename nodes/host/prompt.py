@@ -51,7 +51,11 @@ def listeners(sampler: str) -> list[str]:
     running = running_prompt()
     names = [] if running is None else sorted(running.all_node_ids())
     inputs = {name: getattr(_node_class(name), "RUN_INPUT", None) for name in names}
-    return [name for name, input_id in inputs.items() if input_id is not None and sampler in upstream(name, input_id)]
+    return [
+        name
+        for name, input_id in inputs.items()
+        if isinstance(input_id, str) and sampler in upstream(name, input_id)  # another pack's attribute may be anything
+    ]
 
 
 def shown_schedules(node_id: str) -> list[str]:
