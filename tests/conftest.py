@@ -56,19 +56,21 @@ def pytest_configure(config: pytest.Config) -> None:
     import_tested()
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse tests without what they need, and group them: a file to a process, all tests in a browser to one, first.
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Have a file run in one process, and all that needs a browser in one: xdist reads this name of a group.
 
     A page takes a processor for as long as it is open, so that two browsers at once take longer than one after the
     other; and the models, servers and pages of a file are made once.
     """
+    item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else item.path.stem))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests without what they need, and put first those that need a browser, which take longest."""
     if not HOST and any(item.get_closest_marker(name) for item in items for name in ("host", "browser")):
         raise pytest.UsageError(
             "tests marked 'host' or 'browser' need ComfyUI: run `python run.py test`, or set COMFYUI_PATH"
         )
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else item.path.stem))
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
