@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,6 +32,7 @@ from bootstrap.pack import forget_repository, import_pack  # noqa: E402
 from bootstrap.torch_builds import mend_imports  # noqa: E402
 
 HOST = os.environ.get("COMFYUI_PATH")
+BROWSER = "test_browser"  # how the files begin whose tests need one
 pytest_plugins = ["browser", "workflows"]
 forget_repository()
 sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the host
@@ -56,13 +59,19 @@ def pytest_configure(config: pytest.Config) -> None:
     import_tested()
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Have a file run in one process, and all that needs a browser in one: xdist reads this name of a group.
+class OneBrowser(LoadScopeScheduling):
+    """Hands the tests out by function, in their order, and all that need a browser to one process.
 
     A page takes a processor for as long as it is open, so that two browsers at once take longer than one after the
-    other; and the models, servers and pages of a file are made once.
+    other.
     """
-    item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else item.path.stem))
+
+    def _split_scope(self, nodeid: str) -> str:
+        return BROWSER if nodeid.startswith(f"tests/{BROWSER}") else nodeid.split("[")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneBrowser:
+    return OneBrowser(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
