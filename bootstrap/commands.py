@@ -24,9 +24,8 @@ COST = "cost"
 BENCHMARKS = ("playground", "precision", COST)
 RANGES = "ranges"  # only when it is named: it needs the real digits, which come with a test tool
 INTERRUPTED, NO_TESTS_COLLECTED = 2, 5  # exit codes of pytest
-# A process for each processor, but no more than there is memory for (1.5 GB each). Which takes what, tests/conftest.py
-# says.
-WORKERS = ("-n", "logical", "--maxprocesses", "4", "--no-loadscope-reorder")
+# A process for each processor, but no more than there is memory for (1.5 GB each).
+WORKERS = ("-n", "logical", "--maxprocesses", "4", "--dist", "worksteal")
 # Before Python 3.11 there is no switch that keeps the current folder off the import path.
 PYTEST_WITHOUT_FOLDER = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from xdist.remote import Producer
-from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,7 +30,6 @@ from bootstrap.pack import forget_repository, import_pack  # noqa: E402
 from bootstrap.torch_builds import mend_imports  # noqa: E402
 
 HOST = os.environ.get("COMFYUI_PATH")
-BROWSER = "test_browser"  # how the files begin whose tests need one
 pytest_plugins = ["browser", "workflows"]
 forget_repository()
 sys.path.append(str(ROOT / "tests"))  # last, so that it hides nothing of the host
@@ -59,28 +56,11 @@ def pytest_configure(config: pytest.Config) -> None:
     import_tested()
 
 
-class OneBrowser(LoadScopeScheduling):
-    """Hands the tests out by function, in their order, and all that need a browser to one process.
-
-    A page takes a processor for as long as it is open, so that two browsers at once take longer than one after the
-    other.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        return BROWSER if nodeid.startswith(f"tests/{BROWSER}") else nodeid.split("[")[0]
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> OneBrowser:
-    return OneBrowser(config, log)
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse tests without what they need, and put first those that need a browser, which take longest."""
     if not HOST and any(item.get_closest_marker(name) for item in items for name in ("host", "browser")):
         raise pytest.UsageError(
             "tests marked 'host' or 'browser' need ComfyUI: run `python run.py test`, or set COMFYUI_PATH"
         )
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
 
 
 def pytest_collection_finish() -> None:
