@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import comfy.ldm.audio.embedders
@@ -26,6 +28,8 @@ SDXL_SIZES = 6 * 256  # what the host appends to the pooled output for the six s
 
 class _Doubled(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if len(args) == 1 and not kwargs and args[0] is not torch.float32:  # most calls: attributes of a tensor
+            return (torch.Tensor.double if func is torch.Tensor.float else func)(*args)
         wide = [torch.float64 if value is torch.float32 else value for value in args]
         named = {k: torch.float64 if value is torch.float32 else value for k, value in (kwargs or {}).items()}
         return (torch.Tensor.double if func is torch.Tensor.float else func)(*wide, **named)
@@ -54,7 +58,7 @@ class Family:
     conditioning: Callable[[int], list[Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Recipe:
     """One row: the config class, the network's arguments, and what its conditioning consists of."""
 
@@ -68,6 +72,16 @@ class _Recipe:
     weights: Callable[[], dict[str, torch.Tensor]] = dict
 
     def build(self, dtype: torch.dtype = torch.float32) -> Any:
+        """A model of its own for each call, but for its configuration, which the host only reads.
+
+        Making one takes the host's classes far longer than copying it.
+        """
+        model = self._model(dtype, torch.get_default_dtype())
+        with torch.inference_mode():
+            return _patcher(copy.deepcopy(model, {id(model.model_config): model.model_config}))
+
+    @cache  # noqa: B019 - a recipe lives as long as the process
+    def _model(self, dtype: torch.dtype, default: torch.dtype) -> Any:
         config_class = getattr(comfy.supported_models, self.config)
         with torch.inference_mode():
             config = config_class({**config_class.unet_config, **self.network})
@@ -82,7 +96,7 @@ class _Recipe:
             for name, buffer in model.diffusion_model.named_buffers():
                 if name in UNINITIALISED:
                     buffer.copy_(torch.randn(buffer.shape, generator=generator))
-        return _patcher(model)
+        return model
 
     def conditioning(self, seed: int) -> list[Any]:
         generator = torch.Generator().manual_seed(seed)
