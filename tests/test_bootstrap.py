@@ -344,9 +344,9 @@ def test_wrong_browser_is_said(tmp_path: Path) -> None:
         find_browser({"REG_BROWSER": str(tmp_path / "nothing")}, "linux", tmp_path)
 
 
-def test_browser_of_the_path_is_found_chrome_first(tmp_path: Path) -> None:
+def test_browser_of_the_path_is_found_chrome_first_and_before_it_the_headless_shell(tmp_path: Path) -> None:
     end = ".exe" if sys.platform == "win32" else ""
-    for name in ("chromium", "google-chrome"):
+    for name in ("chromium", "google-chrome", "chromium-headless-shell"):
         program = make_program(tmp_path / f"{name}{end}")
         found = find_browser({"PATH": str(tmp_path)}, "linux", tmp_path)
         assert found is not None
