@@ -312,6 +312,13 @@ def test_tests_run_on_all_processors_unless_the_arguments_say_otherwise(
     assert command[command.index("-n") :] == [*WORKERS, *chosen]
 
 
+def test_what_the_tests_import_is_compiled_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    environment = PytestRun("all", Path(sys.executable), tmp_path, []).environment
+    command = [sys.executable, "-c", "import sys; print(sys.dont_write_bytecode)"]
+    assert subprocess.run(command, env=environment, capture_output=True, text=True).stdout.strip() == "False"
+
+
 def test_every_benchmark_is_there() -> None:
     assert all((ROOT / "benchmarks" / f"{name}.py").is_file() for name in BENCHMARKS)
 
