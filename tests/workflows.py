@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -27,13 +28,34 @@ def packs() -> list[Path]:
     return []
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, packs: list[Path]) -> Iterator[ComfyServer]:
+@contextmanager
+def started(temporary: pytest.TempPathFactory, packs: list[Path]) -> Iterator[ComfyServer]:
     """A server whose API is what is tested, so it needs no user interface."""
-    folder, front_end = tmp_path_factory.mktemp("server"), tmp_path_factory.mktemp("front_end")
+    folder, front_end = temporary.mktemp("server"), temporary.mktemp("front_end")
     (front_end / "index.html").write_text("<!doctype html>", "utf-8")
     host = Path(os.environ["COMFYUI_PATH"])
     with ComfyServer(host, folder, packs=packs, front_end_root=front_end, arguments=["--cpu"]) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComfyServer]:
+    """One server for all modules that add no packs: each start takes 12 s of a processor."""
+    with started(tmp_path_factory, []) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, packs: list[Path]
+) -> Iterator[ComfyServer]:
+    """The server of a module, with nothing in its cache."""
+    if packs:
+        with started(tmp_path_factory, packs) as running:
+            yield running
+    else:
+        running = request.getfixturevalue("shared_server")
+        running.post("/free", {"unload_models": True, "free_memory": True})
         yield running
 
 
