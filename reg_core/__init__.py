@@ -8,6 +8,7 @@ rectification     the two forms of the correction, strength, limit: the formula
 schedule          guidance weight over the trajectory
 autograd          gradients inside inference mode, through foreign weights, with little memory
 refresh           when a product is computed, and how it is extrapolated to the steps between
+measurement       a schedule of what REG did at each noise level
 mixture           Gaussian mixture in closed form, the oracle
 number            numbers from outside, checked where they arrive
 """

@@ -14,6 +14,7 @@ and everything built on a pair of predictions keeps working.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -39,7 +40,8 @@ class Computed(NamedTuple):
     """A Jacobian product ``[batch, ...]``, the noise-to-signal ratio at which it was computed, and the gap there."""
 
     noise: float
-    gap: Tensor
+    gap: Tensor | None
+    """None where a form that needs none was computed without D_u."""
     product: Tensor
 
 
@@ -49,21 +51,39 @@ class Form:
 
     ``needs_gap``: the product is computed along g (else along ones). ``rectify(product, gap, limit)`` returns G.
     ``extrapolate(computed, gap, noise)`` estimates the product for a gap at another noise-to-signal ratio from the last
-    one or two that were computed; exact for a Jacobian of two modes or fewer, of Gaussian data.
+    one or two that were computed; exact for a Jacobian of two modes or fewer, of Gaussian data. ``uniform(factor,
+    gap)`` is the product that multiplies the whole gap by one factor, and ``factor(a, b, c)`` is the one that does best
+    in place of G, from a = <g, g>, b = <G, g> and c = <G, G>.
     """
 
     needs_gap: bool
     rectify: Callable[[Tensor, Tensor, float | None], Tensor]
     extrapolate: Callable[[Sequence[Computed], Tensor, float], Tensor]
+    uniform: Callable[[float, Tensor], Tensor]
+    factor: Callable[[float, float, float], float]
 
     def direction(self, x: Tensor, unconditional: Callable[[], Tensor]) -> Direction:
         """The vector that the Jacobian is multiplied with, or the function of D_c that makes it."""
         return (lambda denoised: denoised - unconditional()) if self.needs_gap else torch.ones_like(x)
 
+    def size(self, product: Tensor, gap: Tensor | None) -> float:
+        """``|G| / |g|`` of the sample in which it is largest; without a gap, that of a gap alike everywhere.
+
+        Cost: one transfer from the device.
+        """
+        even = torch.ones_like(product) if gap is None else gap
+        parts: list[Tensor] = [self.rectify(product, even, None), even]
+        after, before = (torch.linalg.vector_norm(part.float(), dim=_flat_axes(part)) for part in parts)
+        return float(torch.where(before > 0, after / before, after).amax())
+
 
 def _row_sum(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
     """The REG update of arXiv 2501.18865: ``G = R * g`` with ``R = alpha J^T 1``, elementwise."""
     return (product if limit is None else product.clamp(-limit, limit)) * gap
+
+
+def _uniform_row_sum(factor: float, gap: Tensor) -> Tensor:
+    return torch.full_like(gap, factor)
 
 
 def _directional(product: Tensor, gap: Tensor, limit: float | None) -> Tensor:
@@ -103,20 +123,23 @@ def _extrapolate_row_sum(computed: Sequence[Computed], gap: Tensor, noise: float
 def _extrapolate_directional(computed: Sequence[Computed], gap: Tensor, noise: float) -> Tensor:
     """J is known along g only. Two Lanczos steps, their diagonal entries set equal, give two modes."""
     former, axes = computed[-1], _flat_axes(gap)
-    square = former.gap.square().sum(axes, keepdim=True)
-    mean = ((former.product * former.gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
-    rest = former.product - mean * former.gap
+    before = former.gap
+    assert before is not None
+    square = before.square().sum(axes, keepdim=True)
+    mean = ((former.product * before).sum(axes, keepdim=True) / square).nan_to_num(0.0)
+    rest = former.product - mean * before
     spread = (torch.linalg.vector_norm(rest, dim=axes, keepdim=True) / square.sqrt()).nan_to_num(0.0)
     ratio = (noise / former.noise) ** 2
     high, low = _at_noise(mean + spread, ratio), _at_noise(mean - spread, ratio)
-    along = ((gap * former.gap).sum(axes, keepdim=True) / square).nan_to_num(0.0)
+    along = ((gap * before).sum(axes, keepdim=True) / square).nan_to_num(0.0)
     turn = torch.where(spread > 0, (high - low) / (2 * spread), torch.zeros_like(spread))
     return (high + low) / 2 * gap + along * turn * rest
 
 
 FORMS: dict[str, Form] = {
-    "row-sum": Form(needs_gap=False, rectify=_row_sum, extrapolate=_extrapolate_row_sum),
-    "directional": Form(needs_gap=True, rectify=_directional, extrapolate=_extrapolate_directional),
+    # sqrt(c / a) is as large as G; c / b keeps more of G along g. Which is better was measured: docs/cost.md.
+    "row-sum": Form(False, _row_sum, _extrapolate_row_sum, _uniform_row_sum, lambda a, b, c: math.sqrt(c / a)),
+    "directional": Form(True, _directional, _extrapolate_directional, operator.mul, lambda a, b, c: c / b),
 }
 
 
@@ -198,10 +221,24 @@ class Rectification:
         if self.strength == 0:
             conditional = denoiser(x.clone()) if conditional is None else conditional
             return RectifiedPair(conditional, given(), None)
-        estimator = ESTIMATORS[self.estimator] if isinstance(self.estimator, str) else self.estimator
-        direction = FORMS[self.form].direction(x, given)
-        conditional, product = estimator(denoiser, x, direction, alpha, conditional)
+        conditional, product = self.product(denoiser, x, given, alpha, conditional)
         return self.rectified(conditional, given(), product)
+
+    def product(
+        self,
+        denoiser: Denoiser,
+        x: Tensor,
+        unconditional: Callable[[], Tensor],
+        alpha: Tensor | float = 1.0,
+        conditional: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """D_c and ``alpha * J^T v`` at ``x [batch, ...]``; D_u is asked for only where the form needs the gap.
+
+        Cost: that of the estimator.
+        """
+        estimator = ESTIMATORS[self.estimator] if isinstance(self.estimator, str) else self.estimator
+        direction = FORMS[self.form].direction(x, unconditional)
+        return estimator(denoiser, x, direction, alpha, conditional)
 
 
 def guide(

@@ -1,7 +1,7 @@
 """Guidance weight over the trajectory. A schedule is a frozen callable ``(progress, sigma) -> w``.
 
 ``progress`` runs from 0 (pure noise) to 1 (clean), the sampling percent of the host; ``sigma`` is the noise-to-signal
-ratio (VE units) at that point, which only ``SNR`` reads. w = 1 is no guidance. ``to_dict`` and ``from_dict``
+ratio (VE units) at that point, which ``SNR`` and ``Measured`` read. w = 1 is no guidance. ``to_dict`` and ``from_dict``
 round-trip.
 """
 
@@ -51,6 +51,26 @@ def _keep_numbers(schedule: Any, **limits: dict[str, float]) -> None:
     """The named fields of a schedule as floats; raises ValueError for anything that is not one within its limits."""
     for name, limit in limits.items():
         object.__setattr__(schedule, name, number(getattr(schedule, name), name, **limit))
+
+
+def _points(
+    points: Any, what: str, names: tuple[str, str], limit: dict[str, float], least: int
+) -> tuple[tuple[float, float], ...]:
+    """Pairs of numbers, the first of each within the limit; raises ValueError for anything else."""
+    try:
+        readable = not isinstance(points, (str, bytes, Mapping))
+        count = len(points) if readable else 0
+        readable = readable and all(len(point) == 2 for point in points[:MOST_POINTS])
+    except TypeError:
+        readable, count = False, 0
+    if not readable:
+        raise ValueError(f"REG: {what} is made of points ({', '.join(names)}); got {shown(points)}")
+    if count < least:
+        raise ValueError(f"REG: {what} needs at least {'two points' if least == 2 else 'one point'}; got {count}")
+    if count > MOST_POINTS:
+        raise ValueError(f"REG: {what} has at most {MOST_POINTS} points; got {count}")
+    first, second = (f"the {name} of a point" for name in names)
+    return tuple((number(left, first, **limit), number(right, second)) for left, right in points)
 
 
 @dataclass(frozen=True)
@@ -135,6 +155,24 @@ class SNR:
 
 
 @dataclass(frozen=True)
+class Exponential:
+    """``w = weight * e^(rate * progress)``: rises from ``weight`` in pure noise to ``weight * e^rate`` at the end.
+
+    C2FG, arXiv 2603.08155, eq. 14, with progress = 1 - t/t_max; its rates are 0.2 for Stable Diffusion 1.5 and ln 2 for
+    DiT. Raises ValueError for a rate outside [0, 10].
+    """
+
+    weight: float
+    rate: float = 0.2
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, weight={}, rate={"low": 0, "high": 10})
+
+    def __call__(self, progress: float, sigma: float) -> float:
+        return self.weight * math.exp(self.rate * progress)
+
+
+@dataclass(frozen=True)
 class Curve:
     """Weights at given points ``(progress, w)``, straight lines between them, constant beyond the ends.
 
@@ -145,20 +183,7 @@ class Curve:
     points: tuple[tuple[float, float], ...]
 
     def __post_init__(self) -> None:
-        try:
-            readable = not isinstance(self.points, (str, bytes, Mapping))
-            count = len(self.points) if readable else 0
-            readable = readable and all(len(point) == 2 for point in self.points[:MOST_POINTS])
-        except TypeError:
-            readable, count = False, 0
-        if not readable:
-            raise ValueError(f"REG: a curve is made of points (progress, weight); got {shown(self.points)}")
-        if count < 2:
-            raise ValueError(f"REG: a curve needs at least two points; got {count}")
-        if count > MOST_POINTS:
-            raise ValueError(f"REG: a curve has at most {MOST_POINTS} points; got {count}")
-        names = "the progress of a point", "the weight of a point"
-        points = tuple((number(progress, names[0]), number(weight, names[1])) for progress, weight in self.points)
+        points = _points(self.points, "a curve", ("progress", "weight"), {}, least=2)
         object.__setattr__(self, "points", points)
         if any(not right[0] - left[0] > CLOSEST for left, right in pairwise(points)):
             raise ValueError("REG: the points of a curve must be ordered by rising progress, each progress once")
@@ -166,6 +191,37 @@ class Curve:
     def __call__(self, progress: float, sigma: float) -> float:
         progresses, weights = zip(*self.points, strict=True)
         return float(np.interp(progress, progresses, weights))
+
+
+@dataclass(frozen=True)
+class Measured:
+    """``w = 1 + (weight - 1) * r(sigma)``, r the factor that REG measured at noise-to-signal ratios, one per point.
+
+    ``points`` are pairs ``(sigma, r)`` by rising sigma. Between them r is linear in log sigma; below the lowest it is
+    held, above the highest it falls as ``r (highest / sigma)^2``, to 0 in pure noise. For data that is an isotropic
+    Gaussian it is the SNR schedule. Raises ValueError for no points or more than 100,000, for a sigma that is not
+    positive or does not rise, and for anything but numbers within 1e6.
+    """
+
+    weight: float
+    points: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        _keep_numbers(self, weight={})
+        points = _points(self.points, "a measured schedule", ("sigma", "factor"), {"above": 0}, least=1)
+        object.__setattr__(self, "points", points)
+        if any(not right[0] > left[0] for left, right in pairwise(points)):
+            raise ValueError("REG: the points of a measured schedule must be ordered by rising sigma, each sigma once")
+
+    def factor(self, sigma: float) -> float:
+        """r at a noise-to-signal ratio; 1 is plain CFG, 0 no guidance."""
+        sigmas, factors = zip(*self.points, strict=True)
+        if sigma > sigmas[-1]:
+            return factors[-1] * (sigmas[-1] / sigma) ** 2
+        return float(np.interp(math.log(max(sigma, sigmas[0])), np.log(sigmas), factors))
+
+    def __call__(self, progress: float, sigma: float) -> float:
+        return 1 + (self.weight - 1) * self.factor(sigma)
 
 
 class Combination(Protocol):
@@ -245,7 +301,9 @@ SCHEDULES: dict[str, type] = {
     "interval": Interval,
     "snr": SNR,
     "curve": Curve,
+    "measured": Measured,
     "combined": Combined,
+    "exponential": Exponential,
 }
 
 

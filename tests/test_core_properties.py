@@ -118,11 +118,13 @@ def schedules(draw: st.DrawFn) -> Any:
     values = draw(st.lists(numbers | st.floats(0, 1), min_size=3, max_size=3))
     if kind == "curve":
         fields: list[Any] = [draw(points | points.map(sorted) | anything)]
+    elif kind == "measured":
+        fields = [values[0], draw(points | points.map(sorted) | anything)]
     elif kind == "combined":
         parts = [draw(schedules() | anything) for _ in range(2)]
         fields = [*parts, draw(st.sampled_from([*COMBINATIONS, "sum", None])), values[0]]
     else:
-        fields = values[: {"constant": 1, "linear": 2, "cosine": 2, "interval": 3, "snr": 2}[kind]]
+        fields = values[: {"constant": 1, "linear": 2, "cosine": 2, "interval": 3, "snr": 2, "exponential": 2}[kind]]
     if draw(st.integers(0, 5)) == 0:
         fields[draw(st.integers(0, len(fields) - 1))] = draw(anything)
     return refused(lambda: SCHEDULES[kind](*fields))

@@ -18,8 +18,10 @@ from reg_core.schedule import (
     Constant,
     Cosine,
     Curve,
+    Exponential,
     Interval,
     Linear,
+    Measured,
     Schedule,
     check_range,
     from_dict,
@@ -34,7 +36,9 @@ EXAMPLES: list[Schedule] = [
     Interval(3.0, 0.2, 0.7),
     SNR(6.0, 0.5),
     Curve(POINTS),
+    Measured(5.0, ((0.2, 0.9), (1.0, 0.7), (12.0, 0.1))),
     Combined(Linear(7.0, 2.0), Combined(SNR(6.0, 0.5), Curve(POINTS), "maximum"), "join", 0.25),
+    Exponential(3.0, math.log(2)),
 ]
 PROGRESS = [i / 100 for i in range(101)]
 
@@ -56,6 +60,10 @@ PROGRESS = [i / 100 for i in range(101)]
         (Interval(3.0, 0.2, 0.7), 0.7, 3.0),
         (Interval(3.0, 0.2, 0.7), math.nextafter(0.2, 0), 1.0),
         (Interval(3.0, 0.2, 0.7), math.nextafter(0.7, 1), 1.0),
+        (Exponential(3.0, math.log(2)), 0.0, 3.0),
+        (Exponential(3.0, math.log(2)), 0.5, 3.0 * math.sqrt(2)),
+        (Exponential(3.0, math.log(2)), 1.0, 6.0),
+        (Exponential(3.0, 0.0), 0.7, 3.0),
         (Curve(POINTS), 0.125, 3.5),
         (Curve(((0.3, 2.0), (0.6, 5.0))), 0.0, 2.0),
         (Curve(((0.3, 2.0), (0.6, 5.0))), 1.0, 5.0),
@@ -66,7 +74,14 @@ def test_value(schedule: Schedule, progress: float, expected: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "sign"), [(Linear(2.0, 7.0), 1), (Linear(7.0, 2.0), -1), (Cosine(5.0, 0.5), 1), (Cosine(5.0, 3.0), 1)]
+    ("schedule", "sign"),
+    [
+        (Linear(2.0, 7.0), 1),
+        (Linear(7.0, 2.0), -1),
+        (Cosine(5.0, 0.5), 1),
+        (Cosine(5.0, 3.0), 1),
+        (Exponential(5.0, 0.2), 1),
+    ],
 )
 def test_weight_moves_in_one_direction_over_the_trajectory(schedule: Schedule, sign: int) -> None:
     weights = [sign * schedule(progress, 1.0) for progress in PROGRESS]
@@ -175,6 +190,8 @@ def make(kind: str, *fields: Any) -> Schedule:
         ("cosine", (3.0, 0.0), ["power must be a number above 0", "0.0"]),
         ("cosine", (3.0, math.nan), ["power must be a number above 0", "nan"]),
         ("snr", (3.0, -1.0), ["spread must be a number above 0", "-1.0"]),
+        ("exponential", (3.0, -0.1), ["rate must be a number between 0 and 10", "-0.1"]),
+        ("exponential", (3.0, math.inf), ["rate must be a number between 0 and 10", "inf"]),
         ("curve", (((0.0, 1.0),),), ["at least two points", "got 1"]),
         ("curve", (((0.0, 1.0), (0.5, math.inf)),), ["weight of a point must be a number", "inf"]),
         ("curve", (((0.5, 1.0), (0.5, 2.0)),), ["rising progress"]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,8 +15,10 @@ from traces import run
 from reg_core.factor import factor_statistics, places, shown
 from reg_core.trace import (
     COMPUTED,
+    CONDITIONAL,
     OUTSIDE,
     PURE_NOISE,
+    UNGUIDED,
     Step,
     Trace,
 )
@@ -52,6 +55,40 @@ def test_places_count_by_their_guidance() -> None:
     assert (smallest, largest) == (0.0, 1.0)  # the third place has a factor of rounding errors, the fourth none
 
 
+def rectified(weight: float, before: float, factor: float) -> Step:
+    """A step whose guidance has the norm ``before``, times one factor everywhere."""
+    return Step(0.5, 1.0, COMPUTED, weight, factor, before=before, after=factor * before, change=abs(1 - factor))
+
+
+OUT, LEFT_OUT = Step(0.5, 1.0, OUTSIDE, weight=5.0), Step(0.5, 1.0, CONDITIONAL, 5.0, mean=0.0, after=0.0, change=1.0)
+MATCHED: dict[str, tuple[list[Step], float | None]] = {
+    "one factor": ([rectified(5.0, 2.0, 0.25), rectified(5.0, 0.1, 0.25)], 2.0),
+    "more guidance counts more": ([rectified(5.0, 2.0, 0.0), rectified(5.0, 1.0, 1.0)], 1 + 4 * math.sqrt(1 / 5)),
+    "each step at its own weight": ([rectified(4.0, 1.0, 0.5), rectified(2.0, 1.0, 1.0)], 1 + math.sqrt(3.25 / 2)),
+    "outside counts as the nearest": (
+        [rectified(5.0, 2.0, 0.5), OUT, rectified(5.0, 1.0, 0.5), OUT],
+        1 + 4 * math.sqrt((1 + 4 + 0.25 + 1) / (4 + 4 + 1 + 1)),
+    ),
+    "outside of a known size": (
+        [rectified(5.0, 2.0, 0.5), replace(OUT, before=1.0, after=1.0)],
+        1 + 4 * math.sqrt((1 + 1) / (4 + 1)),
+    ),
+    "left out": ([LEFT_OUT, rectified(5.0, 2.0, 0.5)], 1 + 4 * math.sqrt(1 / 8)),
+    "plain CFG": ([OUT, OUT], 5.0),
+    "no guidance": ([Step(0.5, 1.0, UNGUIDED, weight=1.0)] * 2, 1.0),
+    "away from the prompt": ([rectified(0.0, 1.0, 0.5)], 0.5),
+    "weight unknown": ([Step(0.5, 1.0, COMPUTED, mean=0.25, before=1.0, after=0.25)], None),
+    "no steps": ([], None),
+    "nothing to guide with": ([rectified(5.0, 0.0, 1.0)], None),
+}
+
+
+@pytest.mark.parametrize("case", MATCHED)
+def test_matched_weight(case: str) -> None:
+    steps, expected = MATCHED[case]
+    assert Trace(steps=steps).matched == (None if expected is None else pytest.approx(expected))
+
+
 def test_effective_weight_gives_as_much_guidance() -> None:
     assert Step(0.5, 1.0, COMPUTED, weight=5.0, mean=0.25).effective == pytest.approx(2.0)
     assert Step(0.5, 1.0, OUTSIDE, weight=5.0).effective == 5.0
@@ -84,7 +121,7 @@ def test_rows_and_table_have_no_number_that_json_lacks() -> None:
     trace = Trace(steps=[step])
     (row,) = trace.rows()
     assert [name for name, value in row.items() if value is None] == [
-        *("sigma", "low", "high", "min", "max", "before", "after", "seconds", "effective")
+        *("sigma", "low", "high", "min", "max", "before", "after", "seconds", "effective", "noise", "cost")
     ]
     assert "inf" not in trace.table() and "nan" not in trace.table()
 
