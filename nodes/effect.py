@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from ..reg_core.trace import (
     COMPUTED,
+    CONDITIONAL,
     EXTRAPOLATED,
     NEGLIGIBLE,
     OUTSIDE,
@@ -17,6 +19,9 @@ from ..reg_core.trace import (
     Trace,
 )
 from .messages import message
+
+EVEN = 0.05
+"""Share of the rectified guidance that no schedule can reproduce, up to which one does as well to the eye."""
 
 
 def without_effect(trace: Trace) -> str:
@@ -42,12 +47,22 @@ def without_effect(trace: Trace) -> str:
 
 
 def sentence(trace: Trace) -> str:
-    """What happened, in one sentence, and in others what to do about steps that broke and about other nodes."""
+    """What happened, in one sentence; in others what to do about steps that broke and about other nodes, and whether
+    a schedule would do instead of REG.
+    """
     nothing = without_effect(trace)
     if nothing:
         return f"REG had {nothing}"
     broken = [message("some-steps-broken", steps=_broken_steps(trace))] if trace.broken else []
-    return " ".join([_effect(trace), *broken, *others(trace)])
+    return " ".join([_effect(trace), *broken, *others(trace), *_advice(trace)])
+
+
+def _advice(trace: Trace) -> list[str]:
+    """Whether REG is worth its price here, or a schedule would do; nothing where it hardly acts, or steps broke."""
+    local = trace.local
+    if local is None or trace.broken or not any((step.change or 0.0) > NEGLIGIBLE for step in trace.changed):
+        return []
+    return [message("advice-even" if local <= EVEN else "advice-local", error=math.sqrt(local))]
 
 
 def others(trace: Trace) -> list[str]:
@@ -72,10 +87,14 @@ def summary(trace: Trace, choice: Mapping[str, str], states: Mapping[str, int], 
     nothing, changed = without_effect(trace), trace.changed
     if nothing:
         return nothing
-    computed, extrapolated = states.get(COMPUTED, 0), states.get(EXTRAPOLATED, 0)
-    how = f"{choice['form']}, {choice['estimator'] if computed else 'pure noise'}"
+    computed, extrapolated, spared = (states.get(state, 0) for state in (COMPUTED, EXTRAPOLATED, CONDITIONAL))
+    how = f"{choice['form']}, {choice['estimator'] if computed else 'no gradient needed'}"
     if extrapolated:
         how += f", computed {_times(computed)} and extrapolated {_times(extrapolated)}"
+    if spared:
+        how += f", negative prompt left out {_times(spared)}"
+    if trace.cost is not None:
+        how += f"; compute {trace.cost:.2f} times CFG's"
     factors = [step.mean or 0.0 for step in changed]
     told = message(
         "guidance-changed",

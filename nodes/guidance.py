@@ -7,7 +7,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.sampling import Model
-from .inputs import RectifiedNode, knows_its_id, rectification_inputs
+from .inputs import RectifiedNode, knows_its_id, measured_input, rectification_inputs
 
 
 class RectifiedGuidance(RectifiedNode):
@@ -23,6 +23,7 @@ class RectifiedGuidance(RectifiedNode):
             inputs=[
                 io.Model.Input("model", tooltip="The model to guide. Connect the result to a sampler or guider."),
                 *rectification_inputs(),
+                measured_input(),
             ],
             outputs=[io.Model.Output(tooltip="The model with REG: plug it into any sampler or guider.")],
             **knows_its_id(),

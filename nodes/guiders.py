@@ -10,7 +10,7 @@ from .host.autoguidance.guider import AutoGuider
 from .host.autoguidance.second_model import SecondModel
 from .host.autoguidance.weakening import WEAKENINGS, weakened
 from .host.sampling import Model, guider
-from .inputs import RectifiedNode, cfg_input, knows_its_id, rectification_inputs
+from .inputs import RectifiedNode, cfg_input, knows_its_id, measured_input, rectification_inputs
 
 
 class RectifiedGuider(RectifiedNode):
@@ -28,6 +28,7 @@ class RectifiedGuider(RectifiedNode):
                 io.Conditioning.Input("negative", tooltip="What to steer away from; an empty prompt is usual."),
                 cfg_input(),
                 *rectification_inputs(),
+                measured_input(),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
             **knows_its_id(),
@@ -77,6 +78,7 @@ class RectifiedAutoGuider(RectifiedNode):
                     tooltip="A smaller or less trained model of the same kind as the weak version. "
                     "When connected, weaken and layers are not used.",
                 ),
+                measured_input(),
             ],
             outputs=[io.Guider.Output(tooltip="For SamplerCustomAdvanced.")],
             **knows_its_id(),

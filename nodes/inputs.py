@@ -8,12 +8,13 @@ from comfy_api.latest import io
 
 from ..reg_core import ESTIMATORS, FORMS
 from ..reg_core.refresh import REFRESHES
-from ..reg_core.schedule import Schedule, check_range
+from ..reg_core.schedule import Measured, Schedule, check_range
 from .host.derivative.selection import AUTO, CHECKPOINTING, Method
 from .host.offers import sampler_names, scheduler_names
 from .host.sampling import Guidance, Model
 from .host.scheduling import ScheduledWeight
 from .kinds import CheckedNode
+from .messages import message
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
 
@@ -149,10 +150,10 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             options=[AUTO, *REFRESHES],
             default=AUTO,
             optional=True,
-            advanced=True,
-            tooltip="How often the Jacobian is computed; on the steps between, it is extrapolated at no cost. by "
-            "noise: computed on a few steps (6 of 20, 10 of 50), where it changes most; keeps about 95 % of the "
-            "effect. auto: by noise if estimator is auto, otherwise every step.",
+            tooltip="What REG may cost. every step: the most exact, as in the paper. best: nearly the same, at little "
+            "more than CFG. as CFG: as much as CFG. free: less than CFG, by a curve at 'measured'. The others compute "
+            "the Jacobian at some steps and extrapolate it between. auto: as CFG if estimator is auto, otherwise every "
+            "step.",
         ),
         io.Combo.Input(
             "checkpointing",
@@ -165,6 +166,16 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             "when memory is short.",
         ),
     ]
+
+
+def measured_input() -> io.Input:
+    """The last input of the nodes with REG: what a run before has measured."""
+    return GuidanceScheduleType.Input(
+        "measured",
+        optional=True,
+        tooltip="The curve that REG measured in a run before: Guidance Schedule: Measured, or the schedule of an "
+        "Inspector. It holds until the first Jacobian is computed; refresh free follows it throughout.",
+    )
 
 
 class RangedNode(CheckedNode):
@@ -194,10 +205,16 @@ class RectifiedNode(RangedNode):
         schedule: Schedule | None = None,
         refresh: str = AUTO,
         checkpointing: str = AUTO,
+        measured: Schedule | None = None,
     ) -> Model:
-        """A clone of the MODEL with the schedule and REG installed; raises ValueError for a reversed range."""
+        """A clone of the MODEL with the schedule and REG installed.
+
+        Raises ValueError for a reversed range, and for a ``measured`` that was not measured, or is needed and missing.
+        """
         node_id = cls.hidden.unique_id
-        method = Method(strength, form, estimator, refresh, checkpointing)
+        if measured is not None and not isinstance(measured, Measured):
+            raise ValueError(message("not-measured", got=type(measured).__name__))
+        method = Method(strength, form, estimator, refresh, checkpointing, measured)
         guidance = Guidance(method, start_percent, end_percent, node_id)
         if schedule is not None:
             model = ScheduledWeight(schedule, node_id).install(model)

@@ -83,7 +83,7 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "VAE": _made(_has("decode"), "a VAE"),
     "CURVE": lambda spec, value: curve_points(value),
     "GUIDANCE_SCHEDULE": _made(callable, "a guidance schedule"),
-    "REG_STOPWATCH": _made(_has("batch", "seconds_per_sample"), "a stopwatch of REG Compare"),
+    "REG_STOPWATCH": _made(_has("batch", "seconds_per_sample", "steps"), "a stopwatch of REG Compare"),
     "REG_TILES": _made(lambda value: isinstance(value, list) and all(map(_has("images"), value)), "tiles"),
     "REG_SHEET_LAYOUT": _made(lambda value: isinstance(value, dict) and "tiles" in value, "the layout of a sheet"),
 }

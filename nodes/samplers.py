@@ -7,7 +7,15 @@ from typing import Any
 from comfy_api.latest import io
 
 from .host.sampling import Model, ksample
-from .inputs import RectifiedNode, denoise_input, knows_its_id, rectification_inputs, sampler_inputs, step_inputs
+from .inputs import (
+    RectifiedNode,
+    denoise_input,
+    knows_its_id,
+    measured_input,
+    rectification_inputs,
+    sampler_inputs,
+    step_inputs,
+)
 
 ENABLE, DISABLE = "enable", "disable"
 
@@ -39,6 +47,7 @@ class RectifiedKSampler(RectifiedNode):
                 *_sampled_inputs(),
                 denoise_input(),
                 *rectification_inputs(),
+                measured_input(),
             ],
             outputs=[io.Latent.Output(tooltip="The denoised latent.")],
             **knows_its_id(),
@@ -93,6 +102,7 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
                     "continues.",
                 ),
                 *rectification_inputs(),
+                measured_input(),
             ],
             outputs=[io.Latent.Output(tooltip="The latent after the last sampled step.")],
             **knows_its_id(),

@@ -6,11 +6,25 @@ from typing import Any, ClassVar, NamedTuple
 
 from comfy_api.latest import io
 
-from ..reg_core.schedule import COMBINATIONS, SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
+from ..reg_core.measurement import from_text
+from ..reg_core.schedule import (
+    COMBINATIONS,
+    SNR,
+    Combined,
+    Constant,
+    Cosine,
+    Curve,
+    Exponential,
+    Interval,
+    Linear,
+    Measured,
+    Schedule,
+)
 from .host.sampling import Model
 from .host.scheduling import ScheduledWeight
 from .inputs import GuidanceScheduleType, RangedNode, cfg_input, knows_its_id, percent_inputs
 from .kinds import CheckedNode
+from .messages import message
 
 CATEGORY = "advanced/guidance/schedules"
 
@@ -242,6 +256,75 @@ class ScheduleCombine(ScheduleNode):
         return io.NodeOutput(Combined(first, second, combine, switch_percent))
 
 
+class ScheduleExponential(ScheduleNode):
+    written = Written("exponential 0.2", "cfg", ("rate",), method=True)
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Exponential",
+            "Exponential",
+            "The guidance weight rises ever faster, from cfg at the first step to cfg * e^rate at the last (C2FG). It "
+            "costs nothing.",
+            [
+                cfg_input(tooltip="Guidance weight at the first, noisiest step. 1 to 5 is useful."),
+                io.Float.Input(
+                    "rate",
+                    default=0.2,
+                    min=0.0,
+                    max=3.0,
+                    step=0.01,
+                    tooltip="How much the weight rises: 0 not at all, 0.69 to twice cfg, 1.1 to three times. 0.2 to "
+                    "1.6 is useful.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, cfg: float, rate: float) -> io.NodeOutput:
+        return io.NodeOutput(Exponential(cfg, rate))
+
+
+class ScheduleMeasured(ScheduleNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return _schema(
+            "Measured",
+            "Measured",
+            "Guidance as strong as REG made it in a run: 1 + (cfg - 1) * the factor that was measured at each noise "
+            "level. It costs nothing and takes the place of REG.",
+            [
+                cfg_input(tooltip="Guidance weight where the factor is 1. Begin with the cfg of the run."),
+                io.String.Input(
+                    "curve",
+                    multiline=True,
+                    default="",
+                    dynamic_prompts=False,
+                    tooltip="The factor over the noise, as Make schedule in the REG Inspector writes it. Copy it to "
+                    "another node or workflow with the same model.",
+                ),
+            ],
+        )
+
+    @classmethod
+    def validate_inputs(cls, curve: str | None) -> bool | str:
+        try:  # a linked value is unknown (None) until it runs
+            return curve is None or bool(measured(curve, 1.0))
+        except ValueError as error:
+            return str(error)
+
+    @classmethod
+    def execute(cls, cfg: float, curve: str) -> io.NodeOutput:
+        return io.NodeOutput(measured(curve, cfg))
+
+
+def measured(curve: str, cfg: float) -> Measured:
+    """The schedule of a measured curve; raises ValueError for an empty one and for any other text."""
+    if not curve.strip():
+        raise ValueError(message("measured-empty"))
+    return from_text(curve, cfg)
+
+
 NODES: list[type[io.ComfyNode]] = [
     ApplySchedule,
     ScheduleConstant,
@@ -251,4 +334,6 @@ NODES: list[type[io.ComfyNode]] = [
     ScheduleSNR,
     ScheduleCurve,
     ScheduleCombine,
+    ScheduleExponential,
+    ScheduleMeasured,
 ]

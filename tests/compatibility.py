@@ -187,7 +187,7 @@ class Outcome:
     @property
     def method(self) -> tuple[str | None, str | None]:
         """Form and estimator, as the artist was told."""
-        found = re.search(r"\((row-sum|directional), ([a-z ]+)[,)]", self.summary)
+        found = re.search(r"\((row-sum|directional), ([a-z ]+)[,;)]", self.summary)
         return (found[1], found[2]) if found else (None, None)
 
     @property
@@ -350,6 +350,8 @@ class Asked:
     given: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     windows: list[tuple[Tensor, Tensor]] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)
+    both: bool = False
+    """The sampler reads D_u, too."""
 
     def watch(self, model: Model, windows: bool) -> None:
         options = model.model_options
@@ -365,6 +367,7 @@ class Asked:
         pair, conds = arguments["conds_out"], arguments["conds"]
         if len(pair) != 2 or not conds[0] or not conds[1]:
             return pair
+        self.both |= arguments["model_options"].get("disable_cfg1_optimization", False)
         if self.answers is not None:
             pair = [part.clone() for part in next(self.answers)]
         self.given.append((pair[0].clone(), pair[1].clone()))
@@ -529,7 +532,10 @@ def sampled(single: Bench) -> Result:
     """A whole run; REG gives at each of its evaluations what it gives at that noise level and sample alone."""
     column, base = single.column, single.base
 
+    asked_for_both = False
+
     def run(model: Model) -> tuple[Tensor, Outcome]:
+        nonlocal asked_for_both
         outcome, model = Outcome(), model.clone()
         asked = Asked(None)
         asked.watch(model, windows=False)
@@ -540,6 +546,7 @@ def sampled(single: Bench) -> Result:
         sigmas = comfy.samplers.calculate_sigmas(sampling, column.scheduler or "simple", STEPS)
         with listening() as outcome.messages:
             image = guider.sample(noise, latent, sampler, sigmas, disable_pbar=True, seed=SEED)
+        asked_for_both = asked.both
         asked.keep(outcome)
         return image, outcome
 
@@ -558,7 +565,9 @@ def sampled(single: Bench) -> Result:
         return refusal(outcome, single.column)
     require("guidance changed by" in outcome.summary, f"there was an effect, and it was said: {outcome.told()}")
     require(bool(image.isfinite().all()), "the image is not finite")
-    pairs = single.pairs(reg(base), outcome.points[0])
+    alone = reg(base)
+    alone.model_options["disable_cfg1_optimization"] = asked_for_both
+    pairs = single.pairs(alone, outcome.points[0])
     for pair, expected in zip(outcome.pairs[0], pairs, strict=True):
         require(all(torch.equal(one, two) for one, two in zip(pair, expected, strict=True)), "a pair is another one")
     return Result(PASS)

@@ -93,8 +93,10 @@ SAMPLING = {"seed": 7, "steps": 3, "sampler_name": "euler", "scheduler": "simple
 LINKS = ("model", "positive", "negative", "latent_image")
 
 
-def run(prompt: Prompt, output: Any) -> Any:
+def run(prompt: Prompt, output: Any, **held: Any) -> Any:
     """An output of a prompt whose links to a model, conditioning, latent and VAE are those of a tiny model.
+
+    ``held`` are values for links of other names.
 
     Raises ValueError where the host or a node refuses it.
     """
@@ -105,7 +107,7 @@ def run(prompt: Prompt, output: Any) -> Any:
         "negative": conditioning(2),
         "latent_image": empty_latent(model),
         "vae": PixelVAE(32),
-    }
+    } | held
     End.taken = []
     sources = {name: node("Anything", name=name) for name in Anything.held}
     with torch.inference_mode():
@@ -115,17 +117,20 @@ def run(prompt: Prompt, output: Any) -> Any:
     return End.taken[0]
 
 
-def sheet(columns: tuple[str, str], rows: tuple[str, str] = ("none", "")) -> Tensor:
+METHOD = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
+
+
+def sheet(columns: tuple[str, str], rows: tuple[str, str] = ("none", ""), **changes: Any) -> Tensor:
     """All tiles of REG Compare, as one batch."""
     axes = {"columns": columns[0], "column_values": columns[1], "rows": rows[0], "row_values": rows[1]}
-    method = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
     links = {name: [name, 0] for name in (*LINKS, "vae")}
-    return run({"compare": node("REG_Compare", **links, **SAMPLING, cfg=4.0, **method, **axes)}, ["compare", 1])
+    inputs = {**links, **SAMPLING, "cfg": 4.0, **METHOD, **axes, **changes}
+    return run({"compare": node("REG_Compare", **inputs)}, ["compare", 1])
 
 
-def sampled(before: Prompt | None = None, **changes: Any) -> Tensor:
+def sampled(before: Prompt | None = None, held: dict[str, Any] | None = None, **changes: Any) -> Tensor:
     """The host's KSampler, decoded, with other nodes before it."""
     inputs = {name: [name, 0] for name in LINKS} | SAMPLING | {"cfg": 4.0} | changes
     decode = node("VAEDecode", samples=["sampler", 0], vae=["vae", 0])
     prompt = {"sampler": node("KSampler", **inputs), "decode": decode}
-    return run((before or {}) | prompt, ["decode", 0])
+    return run((before or {}) | prompt, ["decode", 0], **(held or {}))

@@ -7,12 +7,21 @@ import logging
 from typing import Any
 
 import pytest
+import torch
 from executor import host as host
-from executor import sheet
+from executor import sampled, sheet
+from workflows import node
 
 from reg_pack.nodes.compare.axes import AXES
 from reg_pack.nodes.compare.grid import compare, find
-from reg_pack.nodes.compare.tile import ConnectedSchedule, Tile
+from reg_pack.nodes.compare.tile import MATCHED, MEASURED, ConnectedSchedule, MeasuredSchedule, Tile
+from reg_pack.nodes.host.derivative.selection import Method
+from reg_pack.nodes.host.runs import MOST, RUNS
+from reg_pack.nodes.host.sampling import Guidance
+from reg_pack.reg_core.measurement import measured
+from reg_pack.reg_core.rectification import FORMS
+from reg_pack.reg_core.trace import Trace
+from tiny_models import FAMILIES
 
 pytestmark = pytest.mark.host
 
@@ -97,3 +106,70 @@ def test_cfg_axis_that_changes_nothing_is_told(
         f"REG: {text}, so the cfg axis does not change them." for text in said
     ]
     assert all(text.endswith("or another axis.") for text in told)
+
+
+@pytest.mark.parametrize("name", [MATCHED, MEASURED])
+def test_method_by_the_measure_of_reg_needs_it(name: str) -> None:
+    with pytest.raises(ValueError, match=f"method {name} takes its weight from tiles with REG. Add REG") as error:
+        find("method").values(f"CFG, {name.upper()}", BASE)
+    assert len(str(error.value)) < 400
+
+
+def test_plain_cfg_is_matched_to_the_reg_tile_of_the_same_row() -> None:
+    comparison = compare(BASE, ("method", "REG, cfg  Matched"), ("strength", "0.5, 1"))
+    assert comparison.columns == ["REG", MATCHED]
+    for reg, plain in zip(comparison.tiles[::2], comparison.tiles[1::2], strict=True):
+        assert plain.matched == reg and not plain.rectified and plain.followed is None
+
+
+def test_reg_at_strength_0_is_matched_by_itself() -> None:
+    linked = Tile({**BASE.settings, "strength": 0.0}, connected=ConnectedSchedule(["plan", 0]))
+    _, plain = compare(linked, ("method", "REG, CFG matched"), ("none", "")).tiles
+    assert plain.matched is None and not plain.rectified and plain.followed == linked.connected
+
+
+def test_schedule_is_measured_by_the_first_tile_that_measures_one() -> None:
+    tiles = compare(BASE, ("method", "measured, REG"), ("cfg", "1, 3, 6")).tiles
+    assert [tile.schedule for tile in tiles[::2]] == [MeasuredSchedule(tiles[3])] * 3
+    with pytest.raises(ValueError, match="none of them has guidance to rectify. Set a strength above 0"):
+        compare(BASE, ("method", "measured, REG"), ("strength", "0"))
+
+
+def reg_run(form: str = "row-sum", **changes: Any) -> Trace:
+    """What REG does in the run of the tile with REG, sampled by the host's KSampler."""
+    model = Guidance(Method(1.0, form, "reverse")).install(FAMILIES["SD3 flow"]())
+    sampled(held={"model": model}, **changes)
+    (trace,) = RUNS.of(model).values()
+    return trace
+
+
+def test_matched_tile_has_the_cfg_of_the_run_with_reg() -> None:
+    tiles = sheet(("method", "CFG, CFG matched, REG"), ("cfg", "4, 6")).split(1)
+    for cfg, (plain, matched, reg) in zip((4.0, 6.0), (tiles[:3], tiles[3:]), strict=True):
+        weight = reg_run(cfg=cfg).matched
+        assert weight is not None and 1 < weight < cfg
+        assert torch.equal(matched, sampled(cfg=weight))
+        assert not torch.equal(matched, plain) and not torch.equal(matched, reg)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_measured_tile_follows_the_schedule_of_the_run_with_reg(form: str) -> None:
+    _, tile = sheet(("method", "REG, measured"), form=form).split(1)
+    schedule = measured([reg_run(form).steps], 4.0, form)
+    apply = node("REG_ApplySchedule", model=["model", 0], schedule=["schedule", 0])
+    by_hand = sampled(
+        {"schedule": node("Anything", name="schedule"), "apply": apply}, {"schedule": schedule}, model=["apply", 0]
+    )
+    assert torch.equal(tile, by_hand)
+
+
+def test_more_tiles_with_reg_than_runs_are_kept_are_matched() -> None:
+    strengths = [f"{index / 20:g}" for index in range(1, MOST + 2)]
+    tiles = sheet(("method", "REG, CFG matched"), ("strength", ", ".join(strengths)), steps=2)
+    assert len(tiles) == 2 * len(strengths)
+    assert not any(torch.equal(*pair) for pair in itertools.pairwise(tiles[1::2].split(1)))
+
+
+def test_matched_to_reg_without_guidance_is_cfg_1() -> None:
+    tiles = sheet(("method", "CFG, REG, CFG matched"), cfg=1.0).split(1)
+    assert all(torch.equal(tile, tiles[0]) for tile in tiles)

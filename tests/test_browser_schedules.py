@@ -14,7 +14,7 @@ import pytest
 
 from bootstrap.server import PACK_NAME
 from browser import RENDERERS, Page
-from reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear, Schedule
+from reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Exponential, Interval, Linear, Schedule
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -183,6 +183,7 @@ PREVIEWS: list[tuple[str, dict[str, Any], Schedule]] = [
     ("REG_ScheduleLinear", {"start_cfg": 7.0, "end_cfg": 2.0}, Linear(7.0, 2.0)),
     ("REG_ScheduleCosine", {"cfg": 5.0, "power": 2.0}, Cosine(5.0, 2.0)),
     ("REG_ScheduleInterval", {"cfg": 3.0, "start_percent": 0.25, "end_percent": 0.75}, Interval(3.0, 0.25, 0.75)),
+    ("REG_ScheduleExponential", {"cfg": 2.0, "rate": 0.7}, Exponential(2.0, 0.7)),
     (
         "REG_ScheduleCurve",
         {"curve": {"points": [[0, 0], [0.5, 1], [1, 0.5]], "interpolation": "linear"}, "min_cfg": 2.0, "max_cfg": 8.0},
@@ -196,7 +197,7 @@ def test_every_schedule_shows_its_weight(page: Page) -> None:
         node = add(page, kind, values, x=100 + 330 * (i % 3), y=100 + 400 * (i // 3))
         page.fit()
         assert_shows(page, node, lambda percent, schedule=schedule: schedule(percent, 1.0))
-        ends = [f"{schedule(percent, 1.0):g}" for percent in (0.0, 1.0)]
+        ends = [f"{round(schedule(percent, 1.0), 2):g}" for percent in (0.0, 1.0)]
         assert words(page, node, "text.value") == ends
         assert words(page, node, "text.label") == ["w", "sampling"]
 
@@ -668,7 +669,9 @@ def test_without_our_javascript_the_workflow_is_the_same(page: Page, browser: Br
 
 
 def test_fifty_nodes_draw_nothing_while_nothing_changes(page: Page) -> None:
-    kinds = [f"REG_Schedule{kind}" for kind in ("Constant", "Linear", "Cosine", "Interval", "SNR", "Curve")]
+    kinds = [
+        f"REG_Schedule{kind}" for kind in ("Constant", "Linear", "Cosine", "Interval", "SNR", "Exponential", "Curve")
+    ]
     for i in range(50):
         page.evaluate(ADD, [kinds[i % len(kinds)], {}, 100 + 300 * (i % 10), 100 + 400 * (i // 10)])
     page.fit()

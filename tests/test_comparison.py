@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -113,7 +114,7 @@ LINEAR = node("REG_ScheduleLinear", start_cfg=3.0, end_cfg=1.0)
 COSINE = node("REG_ScheduleCosine", cfg=3.0, power=2.0)
 HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
     "methods by cfg": (
-        compare("method", "cfg, REG, Interval 0.2 0.6, snr 0.5", "cfg", "1.5, 4"),
+        compare("method", "cfg, REG, Interval 0.2 0.6, snr 0.5, exponential 0.7", "cfg", "1.5, 4"),
         [
             tile
             for cfg in (1.5, 4.0)
@@ -125,6 +126,7 @@ HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
                     "scheduled": scheduled(),
                 },
                 {"schedule": node("REG_ScheduleSNR", cfg=cfg, spread=0.5), "scheduled": scheduled()},
+                {"schedule": node("REG_ScheduleExponential", cfg=cfg, rate=0.7), "scheduled": scheduled()},
             )
         ],
     ),
@@ -224,9 +226,47 @@ def test_tiles_that_come_out_the_same_are_sampled_once(server: ComfyServer) -> N
     assert len(output["reg_tiles"]) == 6
 
 
+MEASURES = "CFG, REG, CFG matched, measured"
+
+
+def test_tiles_by_the_measure_of_reg_share_its_run_and_come_from_the_cache(server: ComfyServer) -> None:
+    prompt = saved(compare("method", MEASURES, "form", "row-sum, directional", seed=81), 1)
+    first, before, save = shown(server, prompt)
+    again, after, same = shown(server, prompt)
+    assert (len(first.sampled), len(again.sampled)) == (6, 0)  # CFG and measured are the same in both rows
+    assert after["reg_tiles"] == before["reg_tiles"]
+    assert all(map(np.array_equal, drawn(server, save["images"]), drawn(server, same["images"])))
+    added, later, _ = shown(server, compare("method", "REG, CFG matched", "form", "row-sum, directional", seed=82))
+    assert len(added.sampled) == 4
+    added, _, _ = shown(server, compare("method", MEASURES, "form", "row-sum, directional", seed=82))
+    assert len(added.sampled) == 2  # REG ran before, and is measured still
+    assert all(tile["seconds"] > 0 for tile in later["reg_tiles"])
+
+
+def test_tile_that_is_matched_says_its_cfg(server: ComfyServer) -> None:
+    _, output, _ = shown(server, compare("method", "REG, CFG matched", "cfg", "3, 6", seed=83))
+    labels = [tile["label"] for tile in output["reg_tiles"]]
+    found = [re.fullmatch(r"CFG matched \(cfg ([0-9.]+)\), cfg = ([36])", label) for label in labels[1::2]]
+    assert labels[::2] == ["REG, cfg = 3", "REG, cfg = 6"]
+    assert all(match and 1 < float(match[1]) < float(match[2]) for match in found)
+    assert [tile["column"] for tile in output["reg_tiles"]] == ["REG", "CFG matched"] * 2
+
+
+def test_matched_tile_has_the_contrast_of_reg(server: ComfyServer) -> None:
+    """Where plain CFG at the same cfg has more by several times the tolerance."""
+    prompt = saved(compare("method", "CFG, REG, CFG matched", "cfg", "2, 5", seed=84, steps=20), 1)
+    prompt["latent"]["inputs"]["batch_size"] = 10
+    prompt["digits"]["inputs"]["classes"] = "0123456789"
+    _, _, save = shown(server, prompt)
+    contrasts = np.array([image.std() for image in drawn(server, save["images"])]).reshape(2, 3, 10).mean(-1)
+    for cfg, reg, matched in contrasts:
+        assert abs(matched - reg) < 0.2 * (cfg - reg), contrasts
+
+
 def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:
     """Posted as it is, also where the node was in a subgraph, whose ids a prompt of its own cannot have."""
-    prompt = saved(compare("method", "CFG, REG, SNR 1", "schedule", "connected, linear", schedule=["plan", 0]), 1)
+    methods = f"{MEASURES}, SNR 1"
+    prompt = saved(compare("method", methods, "schedule", "connected, linear", schedule=["plan", 0]), 1)
     prompt |= {"plan": CONNECTED}
     names = {name: f"6:{number}" for number, name in enumerate(prompt)} | {"model": "4", "save": "save"}
     moved = {
@@ -246,8 +286,9 @@ def test_each_tile_opens_as_a_prompt_that_draws_it(server: ComfyServer) -> None:
         assert all(name.isdecimal() for name in alone)
         assert alone["4"]["class_type"] == "UNETLoader"
         titles = [content["_meta"]["title"] for content in alone.values()]
-        assert f"Save {tile['label']}" in titles
-        assert sum(title.startswith("KSampler") for title in titles) == 1
+        assert f"Save {tile['column']}, {tile['row']}" in titles
+        runs = 2 if tile["column"] in ("CFG matched", "measured") else 1  # theirs, and that of REG
+        assert sum(title.startswith("KSampler") for title in titles) == runs
         (result,) = server.run(alone).values()
         assert all(map(np.array_equal, drawn(server, result["images"]), made[2 * index : 2 * index + 2])), tile["label"]
 
@@ -303,7 +344,7 @@ def test_linked_widgets(server: ComfyServer) -> None:
 
 
 BAD: dict[str, tuple[Prompt, str]] = {
-    "method": (compare("method", "CFG, APG", "none", ""), "one of CFG, REG, interval 0.2 0.6, SNR 1.0; got 'APG'"),
+    "method": (compare("method", "CFG, APG", "none", ""), "SNR 1.0, exponential 0.2; got 'APG'"),
     "form": (compare("form", "rowsum", "none", ""), "form must be one of row-sum, directional; got 'rowsum'"),
     "estimator": (compare("none", "", "estimator", "magic"), "estimator must be one of auto, reverse"),
     "schedule": (compare("schedule", "ramp", "none", ""), "one of constant, linear 7 1, cosine 2"),
@@ -320,6 +361,11 @@ BAD: dict[str, tuple[Prompt, str]] = {
     "same axis": (compare("cfg", "1, 2", "cfg", "3"), "columns and rows are both cfg"),
     "unknown axis": (compare("sampler", "euler", "none", ""), "an axis must be one of none, method, cfg"),
     "too many": (compare("cfg", ",".join("123456789"), "seed", ",".join("12345678")), "9 columns x 8 rows = 72"),
+    "matched to nothing": (
+        compare("method", "CFG, CFG matched", "none", ""),
+        "CFG matched takes its weight from tiles",
+    ),
+    "measured by nothing": (compare("method", "measured", "none", ""), "Add REG to the values of method."),
     "nothing connected": (compare("schedule", "connected", "none", ""), "needs a connected schedule"),
     "reversed range": (compare("none", "", "none", "", start_percent=0.8, end_percent=0.2), "start 0.8 and end 0.2"),
 }

@@ -39,7 +39,7 @@ from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.noise_level import noise_to_signal
 from reg_pack.nodes.host.sampling import GUIDANCE_KEY, Guidance
 from reg_pack.reg_core.rectification import FORMS
-from reg_pack.reg_core.refresh import ByNoise
+from reg_pack.reg_core.refresh import AS_CFG, ByNoise
 from reg_pack.reg_core.trace import COMPUTED
 from tiny_families import GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
@@ -64,7 +64,7 @@ def is_flow(model: Model) -> bool:
 
 
 def rectified_steps(model: Model, steps: int = STEPS) -> int:
-    """Steps at which a Jacobian product may be needed: of a flow the first is pure noise, where the factor is 0."""
+    """Steps at which a product may be needed: of a flow the first is pure noise, where D_c alone is computed."""
     return steps - is_flow(model)
 
 
@@ -149,8 +149,8 @@ def test_no_memory_for_checkpointing_either_is_answered_by_finite_difference(mod
     assert ["Not enough memory for the gradient" in text for text in warnings] == [True, False]
     assert ["Using 'finite difference' for the rest of this run" in text for text in warnings] == [False, True]
     passes = rectified_steps(model)
-    # what both gradient passes and the negative prediction before them cost is lost
-    assert watched.total == 3 * passes + 2 * (STEPS - passes) + 3
+    # what both gradient passes cost is lost
+    assert watched.total == 3 * passes + (STEPS - passes) + 2
 
 
 def test_no_memory_without_checkpointing_goes_straight_to_finite_difference(flow: Model, log: Log) -> None:
@@ -159,7 +159,7 @@ def test_no_memory_without_checkpointing_goes_straight_to_finite_difference(flow
     assert torch.equal(sample(watched.model), expected)
     _, warnings = log()
     assert len(warnings) == 1 and "Using 'finite difference' for the rest of this run" in warnings[0]
-    assert watched.total == 2 + 3 * (STEPS - 1) + 2
+    assert watched.total == 1 + 3 * (STEPS - 1) + 1
 
 
 def test_no_memory_late_in_a_run_keeps_what_was_sampled_until_then(flow: Model) -> None:
@@ -206,11 +206,12 @@ def test_little_free_memory_is_seen_beforehand(model: Model, monkeypatch: pytest
     assert len(warnings) == 1 and "Not enough memory for the gradient (activations exceed 0 MiB)" in warnings[0]
     # the host predicts one side at a time, and the pass that stopped itself may have computed the first blocks
     passes = rectified_steps(model)
-    assert counts <= {2 * STEPS + passes, 2 * STEPS + passes + 1}
+    plain = 2 * passes + (STEPS - passes)
+    assert counts <= {plain + passes, plain + passes + 1}
     # without a budget nothing is counted
     named, counts = calls.of(lambda: sample(reg(model, checkpointing="off")))
     assert relative_error(named, expected) < 1e-5
-    assert counts == {2 * STEPS}
+    assert counts == {plain}
 
 
 def test_random_numbers_of_a_node_are_the_same_in_both_computations_of_a_block() -> None:
@@ -238,7 +239,8 @@ def test_streamed_weights_are_differentiated_where_the_gradient_is_right(model: 
     summary, warnings = log()
     assert warnings == []
     assert "row-sum, reverse" in summary
-    assert watched.total == 2 * STEPS + 1  # the difference that the first gradient is compared with
+    plain = STEPS + rectified_steps(model)
+    assert watched.total == plain + 1  # the difference that the first gradient is compared with
 
 
 def test_a_gradient_through_streamed_weights_that_is_wrong_is_not_believed(model: Model, log: Log) -> None:
@@ -313,7 +315,7 @@ def test_auto_is_what_it_says_bit_for_bit(model: Model, log: Log, case: str, for
     guided, seen = estimations(Watched(auto(model, form), fault()).model)
     image = sample(guided)
     summary, _ = log()
-    choice = {"form": form, "estimator": estimator, "refresh": "by noise", "checkpointing": checkpointing}
+    choice = {"form": form, "estimator": estimator, "refresh": AS_CFG, "checkpointing": checkpointing}
     assert seen[-1].selection.choice == choice
     assert f"({form}, {estimator}, computed " in summary
     assert f"Chosen by auto: {reason}" in summary
@@ -331,7 +333,7 @@ def test_every_n_steps_takes_one_product_in_n(model: Model, log: Log, steps: int
     sample_steps(watched.model, 9)
     rectified = rectified_steps(model, 9)
     computed = -(-rectified // steps)
-    assert watched.total == 2 * 9 + computed
+    assert watched.total == 9 + rectified + computed
     assert f"computed {computed} times and extrapolated {rectified - computed} times" in log()[0]
 
 
@@ -349,10 +351,9 @@ def test_by_noise_takes_a_product_at_the_first_step_below_each_level(model: Mode
     assert 1 < len(first_below) <= ByNoise().products(steps)
     watched = Watched(reg(model, estimator=estimator, refresh="by noise"))
     sample_steps(watched.model, steps)
-    extra = [rows - 2 for rows in watched.per_level]
-    differenced = estimator == "finite difference"
-    assert extra == [int(differenced and i in first_below) for i in range(steps)]
-    extrapolated = rectified_steps(model, steps) - len(first_below)
+    first, differenced = min(first_below), estimator == "finite difference"
+    assert watched.per_level == [1] * first + [2 + (differenced and i in first_below) for i in range(first, steps)]
+    extrapolated = steps - first - len(first_below)
     assert f"computed {len(first_below)} times and extrapolated {extrapolated} times" in log()[0]
 
 
@@ -394,10 +395,10 @@ def test_evaluations_of_a_run_are_counted_exactly(model: Model) -> None:
         return watched.total
 
     assert rows(model) == 2 * STEPS
-    assert rows(reg(model)) == 2 * STEPS
-    assert rows(reg(model, refresh="by noise")) == 2 * STEPS
-    assert rows(reg(model, checkpointing="on")) == 2 * STEPS  # the second computation is of blocks
-    assert rows(reg(model, estimator="finite difference")) == 2 * STEPS + rectified
+    assert rows(reg(model)) == STEPS + rectified
+    assert rows(reg(model, refresh="by noise")) == STEPS + rectified
+    assert rows(reg(model, checkpointing="on")) == STEPS + rectified  # the second computation is of blocks
+    assert rows(reg(model, estimator="finite difference")) == STEPS + 2 * rectified
 
 
 @pytest.mark.parametrize("estimator", ["reverse", "forward", "finite difference"])
@@ -559,13 +560,13 @@ def test_a_network_that_overwrites_its_activations_costs_one_evaluation_once(log
     for checkpointing in ("off", "on"):
         watched = Watched(reg(flux, checkpointing=checkpointing))
         images.append(sample_flux(watched.model))
-        assert watched.per_level == [2, 3, *[2] * (FLUX_STEPS - 2)]
+        assert watched.per_level == [1, 3, *[2] * (FLUX_STEPS - 2)]
         summary, warnings = log()
         assert warnings == []
         assert "row-sum, reverse" in summary and f"in {FLUX_STEPS} of {FLUX_STEPS} evaluations" in summary
         watched.rows.clear()
         assert torch.equal(sample_flux(watched.model), images[-1])
-        assert watched.per_level == [2] * FLUX_STEPS
+        assert watched.per_level == [1, *[2] * (FLUX_STEPS - 1)]
     kept, twice = images
     # float32 rounding of sums in another order, through six evaluations of a network of condition about 1e2
     assert relative_error(twice, kept) < 1e-5

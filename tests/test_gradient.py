@@ -6,7 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import comfy.model_management
@@ -20,12 +20,12 @@ from torch import Tensor
 
 from reg_pack.nodes.host.derivative.attention import DifferentiableAttention
 from reg_pack.nodes.host.derivative.composition import Separate
-from reg_pack.nodes.host.derivative.estimation import Estimation
 from reg_pack.nodes.host.derivative.kernels import DecomposedKernels
 from reg_pack.nodes.host.derivative.memory import repeated_blocks
-from reg_pack.nodes.host.derivative.selection import Method, ModelQuirks
+from reg_pack.nodes.host.derivative.products import Products
+from reg_pack.nodes.host.derivative.selection import Method, ModelQuirks, Selection
 from reg_pack.nodes.host.evaluation import Evaluation
-from reg_pack.reg_core.autograd import KEEP_ALL
+from reg_pack.reg_core.autograd import KEEP_ALL, RandomState
 from reg_pack.reg_core.jacobian import Reverse
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES, Family, double_precision
 from tiny_models import conditioning, sd3_flow
@@ -90,9 +90,11 @@ def estimate(
     """D_c and the product, by the pack's own way through the host."""
     quirks = DoublePrecision() if case.evaluation.x.dtype == torch.float64 else ModelQuirks()
     method = Method(1.0, form, estimator, "every step", checkpointing)
-    outcome = Estimation(method, warnings.append, quirks).outcome(case.evaluation)
-    assert outcome.product is not None
-    return outcome.conditional, outcome.product
+    products = Products(Selection(method, quirks, warnings.append))
+    evaluation = replace(case.evaluation, random=RandomState({case.evaluation.x.device}))
+    computed = products.computed(evaluation, lambda product: False)
+    assert computed.product is not None
+    return computed.conditional, computed.product
 
 
 def central_difference(function: Callable[[Tensor], Tensor], x: Tensor, along: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from reg_pack.nodes import NODES
 from reg_pack.nodes.compare.axes import AXES, Axis
-from reg_pack.nodes.inputs import denoise_input, rectification_inputs, sampler_inputs
+from reg_pack.nodes.inputs import denoise_input, measured_input, rectification_inputs, sampler_inputs
 
 pytestmark = pytest.mark.host
 
@@ -20,7 +20,7 @@ LARGEST = 150_000  # bytes of a picture
 
 # A page that says this sentence leaves these inputs to the page or node that it names.
 SENTENCES = {
-    "see the help of Rectified Gradient Guidance": {spec.id for spec in rectification_inputs()},
+    "see the help of Rectified Gradient Guidance": {spec.id for spec in [*rectification_inputs(), measured_input()]},
     "as in the KSampler": {"model", "positive", "negative", "latent_image"}
     | {spec.id for spec in [*sampler_inputs(), denoise_input()]},
 }

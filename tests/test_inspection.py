@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import comfy.latent_formats
@@ -19,7 +20,9 @@ from torch import Tensor
 import nodes
 from reg_pack.nodes.host.derivative.estimation import Outcome
 from reg_pack.nodes.host.derivative.selection import Method
+from reg_pack.nodes.host.evaluation import Compute
 from reg_pack.nodes.host.keys import RUNS_KEY
+from reg_pack.nodes.host.measurement import merged
 from reg_pack.nodes.host.notice import write_down
 from reg_pack.nodes.host.preview import preview
 from reg_pack.nodes.host.prompt import display_node, listeners, upstream
@@ -29,7 +32,17 @@ from reg_pack.nodes.host.sampling import Guidance, guider, ksample
 from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.inspector.inspection import Inspector, looks
 from reg_pack.reg_core.schedule import Interval, Linear
-from reg_pack.reg_core.trace import COMPUTED, EXTRAPOLATED, OUTSIDE, PURE_NOISE, UNGUIDED, UNUSABLE, Step, Trace
+from reg_pack.reg_core.trace import (
+    COMPUTED,
+    CONDITIONAL,
+    EXTRAPOLATED,
+    OUTSIDE,
+    PURE_NOISE,
+    UNGUIDED,
+    UNUSABLE,
+    Step,
+    Trace,
+)
 from tiny_families import FUSED_FAMILIES, GRADIENT_FAMILIES
 from tiny_models import FAMILIES, conditioning, empty_latent
 
@@ -83,6 +96,7 @@ def independent(model: Model) -> list[dict[str, float]]:
 @pytest.mark.parametrize("form", ["row-sum", "directional"])
 def test_steps_hold_the_numbers_of_the_predictions(family: str, form: str) -> None:
     model = reg(FAMILIES[family](), form=form)
+    model.model_options["disable_cfg1_optimization"] = True  # so that both predictions are known in pure noise
     expected = independent(model)
     trace = traced(model, batch=2)
     assert trace.total == len(trace.steps) == STEPS
@@ -113,11 +127,26 @@ def test_states_say_what_was_done_at_each_step() -> None:
     flow = FAMILIES["SD3 flow"]()
     states = [step.state for step in traced(reg(flow, start=0.3, end=0.7, refresh="every 2 steps")).steps]
     assert states == [OUTSIDE, OUTSIDE, COMPUTED, EXTRAPOLATED, COMPUTED, OUTSIDE]
-    assert traced(reg(flow)).steps[0].state == PURE_NOISE
+    both = reg(flow)
+    both.model_options["disable_cfg1_optimization"] = True
+    assert traced(reg(flow)).steps[0].state == CONDITIONAL
+    assert traced(both).steps[0].state == PURE_NOISE
     guided = reg(ScheduledWeight(Interval(CFG, 0.3, 0.7)).install(flow))
     steps = traced(guided).steps
     assert [step.state for step in steps] == [UNGUIDED, UNGUIDED, COMPUTED, COMPUTED, COMPUTED, UNGUIDED]
     assert [step.weight for step in steps] == [1.0, 1.0, CFG, CFG, CFG, 1.0]
+
+
+def test_size_of_the_guidance_is_known_outside_the_range() -> None:
+    flow = FAMILIES["SD3 flow"]()
+    whole = reg(flow)
+    whole.model_options["disable_cfg1_optimization"] = True  # so that both predictions are known in pure noise
+    whole, part = traced(whole).steps, traced(reg(flow, start=0.3, end=0.7)).steps
+    assert part[0].state == OUTSIDE and part[0].before == pytest.approx(whole[0].before)
+    outside = [step for step in part if step.state == OUTSIDE]
+    assert all(step.before and step.before == step.after and step.mean is None for step in outside)
+    windows = merged([replace(outside[0], before=3.0, after=3.0), replace(outside[0], before=1.0, after=1.0)])
+    assert (windows.state, windows.before, windows.after) == (OUTSIDE, 2.0, 2.0)
 
 
 def test_second_order_sampler_keeps_every_evaluation() -> None:
@@ -215,13 +244,15 @@ class Inputs(NamedTuple):
     sampled_sigmas: list[float]
     sigma: Tensor
     model: Model
+    noise: float = 1.0
+    compute: Compute = Compute(2)
 
 
 def add(record: GuidanceRecord, sigmas: list[float], sigma: float, predictions: Tensor) -> None:
     """One evaluation with a computed product, as the wrappers write it."""
     evaluation: Any = Inputs(sigmas, torch.tensor([sigma]), FAMILIES["SD3 flow"]().model)
     record.expect(evaluation)
-    record.add(Outcome(COMPUTED, *predictions, predictions[0]), evaluation)
+    record.add(Outcome(COMPUTED, *predictions), evaluation)
 
 
 def recorded(steps: int, inspectors: tuple[str, ...] = ("inspect",)) -> GuidanceRecord:
@@ -261,7 +292,11 @@ def test_step_with_a_broken_window_is_broken() -> None:
         add(record, [1.0, 0.5], 1.0, predictions)
     record.weigh({"cond_scale": CFG, "conds_out": list(bad[:2])})
     assert [step.row() for step in record.trace.steps] == [
-        {**Step(0.0, 1.0, UNUSABLE, CFG).row(), "seconds": record.trace.steps[0].seconds, "effective": CFG}
+        {
+            **Step(0.0, 1.0, UNUSABLE, CFG, noise=1.0, cost=1.0).row(),
+            "seconds": record.trace.steps[0].seconds,
+            "effective": CFG,
+        }
     ]
     assert record.trace.broken == [0.0]
 

@@ -233,7 +233,7 @@ def test_the_same_reg_twice_among_the_wrappers_acts_once(unet: Model) -> None:
     assert torch.equal(custom(guider, unet), sample(guided))
 
 
-@pytest.mark.parametrize("refresh", ["by noise", "every 2 steps"])
+@pytest.mark.parametrize("refresh", ["by noise", "as CFG", "every 2 steps"])
 def test_windows_of_another_pack_do_not_share_products(unet: Model, refresh: str) -> None:
     """Each window is told in an option that only the other pack knows; as separate images they give the same."""
     guided = neighbours.sub_windows(reg(unet, refresh=refresh))

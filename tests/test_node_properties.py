@@ -21,13 +21,15 @@ from reg_pack.nodes import NODES
 from reg_pack.nodes.compare.parts import DrawnTile
 from reg_pack.nodes.host.stopwatch import Stopwatch
 from reg_pack.nodes.playground.pixels import PixelVAE
-from reg_pack.reg_core.schedule import Linear
+from reg_pack.reg_core.schedule import Linear, Measured
+from reg_pack.reg_core.trace import COMPUTED, Step
 from tiny_models import FAMILIES, conditioning, empty_latent
 
 pytestmark = pytest.mark.host
 
 MODEL = FAMILIES["SD3 flow"]()
 IMAGE = torch.zeros(1, 32, 32, 3)
+STEP = Step(0.5, 1.0, COMPUTED, weight=5.0, mean=0.5, before=1.0, after=0.5, change=0.5, noise=1.0)
 LAYOUT = {"columns": ["a"], "rows": [""], "caption": "c", "tiles": [{"label": "a"}]}
 VALUES: dict[str, Any] = {
     "MODEL": MODEL,
@@ -37,14 +39,16 @@ VALUES: dict[str, Any] = {
     "VAE": PixelVAE(32),
     "IMAGE": IMAGE,
     "GUIDANCE_SCHEDULE": Linear(3.0, 1.0),
-    "REG_STOPWATCH": Stopwatch(0.5),
+    "measured": Measured(3.0, ((0.5, 0.9), (2.0, 0.3))),
+    "REG_STOPWATCH": Stopwatch(0.5, 1, [STEP]),
     "REG_TILES": [DrawnTile(IMAGE, 1, 0.5)],
     "REG_SHEET_LAYOUT": LAYOUT,
     "BOOLEAN": False,
     "STRING": "run",
 }
-"""A value of each type that nodes take, where the schema names none."""
+"""A value of each type that nodes take, where the schema names none, or of an input that takes not all of its type."""
 QUICK = {"steps": 1, "size": 32, "columns": "none", "rows": "none", "layers": "0", "heat_maps": 1}
+TEXTS = {"curve": '{"form": "row-sum", "points": [[0.5, 0.9], [2, 0.3]]}'}
 MOST_STEPS = 4
 
 written_curves = st.one_of(
@@ -59,6 +63,7 @@ texts = st.one_of(
     st.text(alphabet="0123456789,;- +.eE\n", max_size=20),
     st.sampled_from(["0-9999", "0-9999999", " " * 30_000, "0 -" * 30_000, "1," * 10**6, "+1, +18446744073709551615"]),
     st.sampled_from(["linear " + "1 " * 10**5, "method", "CFG, REG, SNR 1e400", "seven", "9" * 400, "9" * 5000]),
+    st.sampled_from(["{" * 10**5, "[" * 10**5, '{"points": 7}', '{"points": [[1e400, 1]]}', *TEXTS.values()]),
 )
 
 
@@ -74,12 +79,18 @@ def run(node: Any, inputs: dict[str, Any], linked: dict[str, Any]) -> tuple[str,
     return execute(prompt)
 
 
+def linked_value(spec: Any) -> Any:
+    return VALUES[spec.id if spec.id in VALUES else spec.get_io_type()]
+
+
 def plain_value(spec: Any) -> Any:
     if spec.id in QUICK:
         return QUICK[spec.id]
+    if spec.get_io_type() == "STRING" and spec.id in TEXTS:
+        return TEXTS[spec.id]
     default = getattr(spec, "default", None)
     if default is None:
-        return spec.options[0] if spec.get_io_type() == "COMBO" else VALUES[spec.get_io_type()]
+        return spec.options[0] if spec.get_io_type() == "COMBO" else linked_value(spec)
     return spec.as_dict()["default"]
 
 
@@ -96,7 +107,7 @@ def edges(spec: Any) -> st.SearchStrategy[Any]:
         return texts | anything
     if kind == "CURVE":
         return written_curves | anything
-    return st.just(VALUES[kind]) | anything
+    return st.just(linked_value(spec)) | anything
 
 
 def is_slow(spec: Any, value: Any) -> bool:

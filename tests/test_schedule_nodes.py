@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from reg_pack.nodes import schedules
-from reg_pack.reg_core.schedule import SNR, Combined, Constant, Cosine, Curve, Interval, Linear
+from reg_pack.reg_core.schedule import (
+    SNR,
+    Combined,
+    Constant,
+    Cosine,
+    Curve,
+    Exponential,
+    Interval,
+    Linear,
+    Measured,
+)
 
 pytestmark = pytest.mark.host
 
@@ -21,10 +32,16 @@ CASES: list[tuple[Any, dict[str, Any], Any]] = [
         Interval(4.0, 0.2, 0.7),
     ),
     (schedules.ScheduleSNR, {"cfg": 4.0, "spread": 0.5}, SNR(4.0, 0.5)),
+    (schedules.ScheduleExponential, {"cfg": 4.0, "rate": 0.5}, Exponential(4.0, 0.5)),
     (
         schedules.ScheduleCombine,
         {"first": Linear(7.0, 2.0), "second": SNR(4.0, 0.5), "combine": "multiply", "switch_percent": 0.3},
         Combined(Linear(7.0, 2.0), SNR(4.0, 0.5), "multiply", 0.3),
+    ),
+    (
+        schedules.ScheduleMeasured,
+        {"cfg": 4.0, "curve": '{"form": "row-sum", "points": [[0.2, 0.9], [3, 0.25]]}'},
+        Measured(4.0, ((0.2, 0.9), (3.0, 0.25))),
     ),
 ]
 
@@ -40,3 +57,23 @@ def test_curve_spans_the_given_weights() -> None:
     assert isinstance(schedule, Curve)
     for progress, weight in [(0.0, 1.0), (0.25, 5.0), (0.5, 9.0), (0.75, 6.0), (1.0, 3.0)]:
         assert schedule(progress, 1.0) == pytest.approx(weight, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("curve", "reason"),
+    [
+        ("", "curve is empty. Run REG with an Inspector and click Make schedule."),
+        (" \n", "curve is empty. Run REG with an Inspector and click Make schedule."),
+        ("0.5", "a measured curve is text such as .*; got '0.5'. Copy it again, or measure a new one."),
+        ('{"points": []}', "at least one point; got 0. Copy the curve again, or measure a new one."),
+    ],
+)
+def test_curve_that_was_not_measured_is_refused_before_the_run_and_in_it(curve: str, reason: str) -> None:
+    node = schedules.ScheduleMeasured
+    assert re.search(reason, str(node.validate_inputs(curve)))
+    with pytest.raises(ValueError, match=reason):
+        node.execute(4.0, curve)
+
+
+def test_linked_curve_is_looked_at_in_the_run() -> None:
+    assert schedules.ScheduleMeasured.validate_inputs(None) is True

@@ -55,11 +55,11 @@ KSAMPLER_ADVANCED = [
     *["positive", "negative", "latent_image", "start_at_step", "end_at_step", "return_with_leftover_noise"],
 ]
 INPUTS = {
-    "REG_Guidance": ["model", *RECTIFICATION],
-    "REG_Guider": ["model", "positive", "negative", "cfg", *RECTIFICATION],
-    "REG_AutoGuider": ["model", "positive", "cfg", "weaken", "layers", *RECTIFICATION, "weak_model"],
-    "REG_KSampler": [*KSAMPLER, *RECTIFICATION],
-    "REG_KSamplerAdvanced": [*KSAMPLER_ADVANCED, *RECTIFICATION],
+    "REG_Guidance": ["model", *RECTIFICATION, "measured"],
+    "REG_Guider": ["model", "positive", "negative", "cfg", *RECTIFICATION, "measured"],
+    "REG_AutoGuider": ["model", "positive", "cfg", "weaken", "layers", *RECTIFICATION, "weak_model", "measured"],
+    "REG_KSampler": [*KSAMPLER, *RECTIFICATION, "measured"],
+    "REG_KSamplerAdvanced": [*KSAMPLER_ADVANCED, *RECTIFICATION, "measured"],
     "REG_Inspector": ["samples", "heat_maps", "model", "vae"],
     "REG_ApplySchedule": ["model", "schedule"],
     "REG_ScheduleConstant": ["cfg"],
@@ -69,6 +69,8 @@ INPUTS = {
     "REG_ScheduleSNR": ["cfg", "spread"],
     "REG_ScheduleCurve": ["curve", "min_cfg", "max_cfg"],
     "REG_ScheduleCombine": ["first", "second", "combine", "switch_percent"],
+    "REG_ScheduleExponential": ["cfg", "rate"],
+    "REG_ScheduleMeasured": ["cfg", "curve"],
     "REG_PlaygroundConditioning": ["classes"],
     "REG_PlaygroundDecode": ["samples", "size"],
     "REG_PlaygroundVAE": ["size"],
@@ -78,8 +80,10 @@ INPUTS = {
         *["columns", "column_values", "rows", "row_values", *RECTIFICATION],
     ],
     "REG_CompareStopwatch": ["model", "run", "rectified", "scheduled"],
-    "REG_CompareTile": ["image", "stopwatch", "previous"],
+    "REG_CompareTile": ["image", "stopwatch", "previous", "cfg"],
     "REG_CompareSheet": ["tiles", "layout"],
+    "REG_CompareMatched": ["samples", "stopwatch"],
+    "REG_CompareMeasured": ["samples", "stopwatch", "form", "cfg"],
 }
 OUTPUTS = {
     "REG_Guidance": ["MODEL"],
@@ -88,7 +92,7 @@ OUTPUTS = {
     "REG_KSampler": ["LATENT"],
     "REG_KSamplerAdvanced": ["LATENT"],
     "REG_ApplySchedule": ["MODEL"],
-    "REG_Inspector": ["LATENT", "IMAGE", "STRING", "STRING"],
+    "REG_Inspector": ["LATENT", "IMAGE", "STRING", "STRING", "GUIDANCE_SCHEDULE"],
     "REG_PlaygroundConditioning": ["CONDITIONING", "CONDITIONING"],
     "REG_PlaygroundDecode": ["IMAGE"],
     "REG_PlaygroundVAE": ["VAE"],
@@ -96,6 +100,8 @@ OUTPUTS = {
     "REG_CompareStopwatch": ["MODEL", "REG_STOPWATCH"],
     "REG_CompareTile": ["REG_TILES"],
     "REG_CompareSheet": ["IMAGE", "IMAGE"],
+    "REG_CompareMatched": ["FLOAT"],
+    "REG_CompareMeasured": ["GUIDANCE_SCHEDULE"],
 } | {node: ["GUIDANCE_SCHEDULE"] for node in INPUTS if node.startswith("REG_Schedule")}
 
 
@@ -192,7 +198,7 @@ def test_what_auto_chose_is_saved_with_the_image_and_repeats_it(server: ComfySer
             assert choice == {
                 "form": "row-sum",
                 "estimator": "reverse",
-                "refresh": "by noise",
+                "refresh": "as CFG",
                 "checkpointing": "off",
             }
             pinned = {**prompt[where], "inputs": {**prompt[where]["inputs"], **choice}}

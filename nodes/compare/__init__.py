@@ -5,6 +5,13 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .comparison import Compare
-from .parts import CompareSheet, CompareStopwatch, CompareTile
+from .parts import CompareMatched, CompareMeasured, CompareSheet, CompareStopwatch, CompareTile
 
-NODES: list[type[io.ComfyNode]] = [Compare, CompareStopwatch, CompareTile, CompareSheet]
+NODES: list[type[io.ComfyNode]] = [
+    Compare,
+    CompareStopwatch,
+    CompareTile,
+    CompareSheet,
+    CompareMatched,
+    CompareMeasured,
+]

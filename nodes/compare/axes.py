@@ -15,7 +15,7 @@ from .. import schedules
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..messages import message
 from ..schedules import ScheduleNode, Written
-from .tile import Tile, WrittenSchedule
+from .tile import MATCHED, MEASURED, MeasuredSchedule, Tile, WrittenSchedule
 
 NONE = "none"
 MOST_TILES = 64
@@ -193,19 +193,41 @@ class SchedulesAxis(Axis):
         raise illegal(self, text)
 
 
+METHODS: dict[str, Callable[[Tile], Tile]] = {
+    "CFG": lambda tile: replace(tile, rectified=False),
+    "REG": lambda tile: replace(tile, rectified=True),
+    MATCHED: lambda tile: replace(tile, rectified=True).plain(),
+    MEASURED: lambda tile: replace(tile, rectified=False, schedule=MeasuredSchedule()),
+}
+
+
 class MethodAxis(SchedulesAxis):
-    """CFG, REG, or plain CFG under a schedule that is a method of its own."""
+    """CFG, REG, plain CFG by the measure of REG, or plain CFG under a schedule that is a method of its own."""
+
+    remark = (
+        f"{MATCHED} is plain CFG about as strong as the REG beside it, {MEASURED} is plain CFG under the schedule that "
+        "the first REG tile measures"
+    )
 
     def examples(self) -> str:
-        return ", ".join(["CFG", "REG", *self.schedule_examples()])
+        return ", ".join([*METHODS, *self.schedule_examples()])
+
+    def values(self, text: str, base: Tile) -> list[Value]:
+        values = super().values(text, base)
+        names = [value.header for value in values]
+        needing = next((name for name in (MATCHED, MEASURED) if name in names), None)
+        if needing is not None and "REG" not in names:
+            raise ValueError(message("method-needs-reg", axis=self.name, name=needing))
+        return values
 
     def takes(self, written: Written) -> bool:
         return written.method
 
     def read(self, text: str, base: Tile) -> Value:
-        rectified = {"cfg": False, "reg": True}.get(text.casefold())
-        if rectified is not None:
-            return Value(text.upper(), lambda tile: replace(tile, rectified=rectified))
+        words = " ".join(text.casefold().split())
+        for name, apply in METHODS.items():
+            if words == name.casefold():
+                return Value(name, apply)
         schedule = self.schedule(text)
         return Value(str(schedule), lambda tile: replace(tile, rectified=False, schedule=schedule))
 

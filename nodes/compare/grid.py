@@ -8,7 +8,7 @@ from typing import NamedTuple
 from ...reg_core.table import shown
 from ..messages import message
 from .axes import AXES, MOST_TILES, NONE, Axis
-from .tile import Tile
+from .tile import MEASURED, MeasuredSchedule, Tile
 
 
 def find(name: str) -> Axis:
@@ -27,10 +27,19 @@ class Comparison(NamedTuple):
     tiles: list[Tile]
 
 
+def measured(tiles: list[Tile]) -> list[Tile]:
+    """The tiles with measured schedules by the first one with REG; raises ValueError where none measures anything."""
+    first = next((tile for tile in tiles if tile.measures), None)
+    if first is None:
+        raise ValueError(message("nothing-measures", name=MEASURED))
+    return [tile.measured_by(first) for tile in tiles]
+
+
 def compare(base: Tile, columns: tuple[str, str], rows: tuple[str, str]) -> Comparison:
     """The tiles of two axes, each an axis name and its values, which are like ``base`` in all else.
 
-    Raises ValueError for unknown axes and values, the same axis twice, and more than 64 tiles.
+    Raises ValueError for unknown axes and values, the same axis twice, more than 64 tiles, and a measured schedule
+    without a tile that measures it.
     """
     axes = find(columns[0]), find(rows[0])
     if axes[0] is axes[1] and not axes[0].repeatable:
@@ -46,5 +55,7 @@ def compare(base: Tile, columns: tuple[str, str], rows: tuple[str, str]) -> Comp
     for row, column in product(down, across):
         first, last = (row, column) if columns_last else (column, row)
         tiles.append(last.apply(first.apply(base)))
+    if any(isinstance(tile.schedule, MeasuredSchedule) for tile in tiles):
+        tiles = measured(tiles)
     sets = axes[0].sets + axes[1].sets
     return Comparison([value.header for value in across], [value.header for value in down], sets, tiles)

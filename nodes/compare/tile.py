@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ...reg_core.number import number
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..schedules import ScheduleNode, Written
 
 Link = list[Any]
-Add = Callable[[str, str, dict[str, Any]], Link]
-"""Adds a node by class, title and inputs, and returns the link to its first output."""
+
+
+class Run(NamedTuple):
+    """Links to what the sampling of a tile makes."""
+
+    samples: Link
+    stopwatch: Link
+
+
+class Graph(Protocol):
+    """What the nodes of a tile are added to."""
+
+    def add(self, class_type: str, title: str, inputs: dict[str, Any]) -> Link:
+        """Add a node, and return the link to its first output."""
+        ...
+
+    def run(self, tile: Tile, label: str) -> Run:
+        """Add the nodes that sample a tile and measure it."""
+        ...
+
 
 SAMPLING = [spec.id for spec in (*sampler_inputs(), denoise_input())]
 RECTIFICATION = [spec.id for spec in rectification_inputs() if hasattr(spec, "default")]
 """The settings of a tile: inputs of its KSampler and of its REG that are written and not linked."""
+
+MATCHED, MEASURED = "CFG matched", "measured"
+"""Methods without REG that take their weights from the run of a tile with REG."""
 
 
 class TileSchedule(Protocol):
@@ -26,7 +47,7 @@ class TileSchedule(Protocol):
         """Whether the tile's cfg means anything beside it."""
         ...
 
-    def link(self, add: Add, cfg: float) -> Link:
+    def link(self, graph: Graph, cfg: float) -> Link:
         """The link to the schedule, with the nodes that it needs added."""
         ...
 
@@ -45,8 +66,8 @@ class WrittenSchedule:
     def follows_cfg(self) -> bool:
         return self.written.weight not in self.written.numbers[: len(self.numbers)]
 
-    def link(self, add: Add, cfg: float) -> Link:
-        return add(self.node.GET_SCHEMA().node_id, f"Guidance Schedule: {self}", self.inputs(cfg))
+    def link(self, graph: Graph, cfg: float) -> Link:
+        return graph.add(self.node.GET_SCHEMA().node_id, f"Guidance Schedule: {self}", self.inputs(cfg))
 
     def inputs(self, cfg: float) -> dict[str, Any]:
         """The inputs of the node; raises ValueError for a number that it does not take."""
@@ -71,8 +92,29 @@ class ConnectedSchedule:
     def follows_cfg(self) -> bool:
         return False
 
-    def link(self, add: Add, cfg: float) -> Link:
+    def link(self, graph: Graph, cfg: float) -> Link:
         return self.linked
+
+
+@dataclass(frozen=True)
+class MeasuredSchedule:
+    """The schedule that the run of a tile with REG measures, in its form; None until the tiles of the sheet are known.
+
+    Its weight is the cfg of the tile that follows it.
+    """
+
+    measured: Tile | None = None
+
+    def __str__(self) -> str:
+        return MEASURED
+
+    def follows_cfg(self) -> bool:
+        return True
+
+    def link(self, graph: Graph, cfg: float) -> Link:
+        assert self.measured is not None
+        run, form = graph.run(self.measured, "REG"), self.measured.settings["form"]
+        return graph.add("REG_CompareMeasured", "Measured schedule", {**run._asdict(), "form": form, "cfg": cfg})
 
 
 @dataclass(frozen=True)
@@ -80,12 +122,14 @@ class Tile:
     """What one tile is drawn with: ``settings`` are the inputs of the sampler and of REG, by name.
 
     ``schedule`` is the tile's own; ``connected`` is that of the sheet, which its tiles with REG follow else.
+    ``matched`` is the tile with REG whose strength its cfg is to have.
     """
 
     settings: Mapping[str, Any]
     rectified: bool = True
     schedule: TileSchedule | None = None
     connected: ConnectedSchedule | None = None
+    matched: Tile | None = None
 
     def set(self, name: str, value: Any) -> Tile:
         """This tile with another value for one of its settings."""
@@ -93,8 +137,13 @@ class Tile:
 
     @property
     def guided(self) -> bool:
-        """Whether REG takes part."""
-        return self.rectified and self.settings["strength"] != 0
+        """Whether REG takes part, as far as the settings tell."""
+        return self.rectified and self.settings.get("strength") != 0
+
+    @property
+    def measures(self) -> bool:
+        """Whether its run measures anything: REG takes part, and has guidance to rectify."""
+        return self.guided and (self.followed is not None or self.settings.get("cfg") != 1)
 
     @property
     def followed(self) -> TileSchedule | None:
@@ -105,6 +154,15 @@ class Tile:
     def sampling(self) -> dict[str, Any]:
         """The settings of its KSampler."""
         return {name: self.settings[name] for name in SAMPLING}
+
+    def plain(self) -> Tile:
+        """Plain CFG as strong as this tile with REG: at strength 0 under the same weights, else at a matched one."""
+        tile = replace(self, rectified=False, schedule=self.followed)
+        return replace(tile, schedule=None, matched=self) if self.guided else tile
+
+    def measured_by(self, tile: Tile) -> Tile:
+        """This tile, its schedule measured by the run of another if it is a measured one."""
+        return replace(self, schedule=MeasuredSchedule(tile)) if isinstance(self.schedule, MeasuredSchedule) else self
 
     @property
     def rectification(self) -> dict[str, Any]:

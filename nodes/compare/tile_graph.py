@@ -10,7 +10,7 @@ from itertools import count
 from typing import Any
 
 from ..host.graph import is_link
-from .tile import Link, Tile
+from .tile import Link, Run, Tile
 
 Node = dict[str, Any]
 Prompt = dict[str, Node]
@@ -54,8 +54,8 @@ class TileGraph:
         self.nodes[name] = {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
         return [name, 0]
 
-    def timed(self, tile: Tile, label: str, previous: Link | None) -> Link:
-        """Add the nodes that draw a tile, measure it and put it behind the ``previous`` ones."""
+    def run(self, tile: Tile, label: str) -> Run:
+        """Add the nodes that sample a tile and measure it."""
         sampler = self._sampler(tile)
         stopwatch = self.add(
             "REG_CompareStopwatch",
@@ -67,29 +67,39 @@ class TileGraph:
                 "scheduled": tile.followed is not None,
             },
         )
-        image = self._decoded(label, {**sampler, "model": stopwatch})
-        drawn = {"image": image, "stopwatch": [stopwatch[0], 1]}
+        samples = self.add("KSampler", f"KSampler {label}", {**sampler, "model": stopwatch})
+        return Run(samples, [stopwatch[0], 1])
+
+    def timed(self, tile: Tile, label: str, previous: Link | None) -> Link:
+        """Add the nodes that draw a tile, measure it and put it behind the ``previous`` ones."""
+        run = self.run(tile, label)
+        drawn: dict[str, Any] = {"image": self._decoded(run.samples), "stopwatch": run.stopwatch}
+        if tile.matched is not None:
+            drawn["cfg"] = self._matched_cfg(tile.matched)
         return self.add("REG_CompareTile", label, drawn if previous is None else {**drawn, "previous": previous})
 
     def prompt(self, tile: Tile, label: str, find: Callable[[str], Node]) -> Prompt:
         """The prompt that draws and saves a tile alone; ``find`` gives a node of the running prompt by its id."""
         alone = TileGraph(self.prefix, self.links, self.numbers)
-        image = alone._decoded(label, alone._sampler(tile))
+        image = alone._decoded(alone.add("KSampler", f"KSampler {label}", alone._sampler(tile)))
         save = alone.add("SaveImage", f"Save {label}", {"images": image, "filename_prefix": "REG"})
         return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0], self.numbers)
 
-    def _decoded(self, label: str, sampler: dict[str, Any]) -> Link:
-        samples = self.add("KSampler", f"KSampler {label}", sampler)
+    def _decoded(self, samples: Link) -> Link:
         return self.add("VAEDecode", "VAE Decode", {"samples": samples, "vae": self.links["vae"]})
 
     def _sampler(self, tile: Tile) -> dict[str, Any]:
         conditioning = {name: self.links[name] for name in ("positive", "negative", "latent_image")}
-        return {"model": self._model(tile), **conditioning, **tile.sampling}
+        matched = {} if tile.matched is None else {"cfg": self._matched_cfg(tile.matched)}
+        return {"model": self._model(tile), **conditioning, **tile.sampling, **matched}
+
+    def _matched_cfg(self, tile: Tile) -> Link:
+        return self.add("REG_CompareMatched", "Matched cfg", self.run(tile, "REG")._asdict())
 
     def _model(self, tile: Tile) -> Link:
         schedule, inputs = tile.followed, {"model": self.links["model"]}
         if schedule is not None:
-            inputs["schedule"] = schedule.link(self.add, tile.settings["cfg"])
+            inputs["schedule"] = schedule.link(self, tile.settings["cfg"])
         if tile.guided:
             return self.add("REG_Guidance", "REG", {**inputs, **tile.rectification})
         if schedule is not None:

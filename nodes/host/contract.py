@@ -30,7 +30,7 @@ EVENTS = {
 TRACE_RESULT = "reg_trace"
 TILES_RESULT = "reg_tiles"
 RESULTS = {
-    TRACE_RESULT: ("sentence", "total", "steps"),
+    TRACE_RESULT: ("sentence", "total", "steps", "source", "curve", "weight"),
     TILES_RESULT: ("label", "row", "column", "seconds", "prompt", "changes"),
 }
 """The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -26,6 +26,23 @@ QUANTISED = 2.0**-5
 Cond = list[dict[str, Any]] | None
 
 
+def _count(conds: list[Cond]) -> int:
+    return sum(1 for cond in conds if cond)
+
+
+@dataclass
+class Compute:
+    """What an evaluation has taken so far: the rows that were evaluated, and those that a derivative went through."""
+
+    rows: int = 0
+    differentiated: int = 0
+
+    @property
+    def cost(self) -> float:
+        """In steps of CFG, which evaluates two rows; a derivative counts as another evaluation of its row."""
+        return (self.rows + self.differentiated) / 2
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """The arguments of the host's calc_cond_batch: positive and negative conds, sample ``x [batch, ...]``, sigma.
@@ -40,6 +57,7 @@ class Evaluation:
     sigma: Tensor  # [batch]
     model_options: dict[str, Any]
     random: RandomState | None = None
+    compute: Compute = field(default_factory=Compute, compare=False)
 
     @property
     def guided(self) -> bool:
@@ -79,8 +97,21 @@ class Evaluation:
 
     def predictions(self) -> list[Tensor]:
         """What the host would do without REG."""
+        return self._as_host(self.conds)
+
+    def conditional(self) -> Tensor:
+        """D_c without D_u, as the host evaluates it where cfg is 1."""
+        return self._as_host([self.conds[0], None])[0]
+
+    def _as_host(self, conds: list[Cond]) -> list[Tensor]:
         throw_exception_if_processing_interrupted()
-        return self.executor(self.model, self.conds, self.x, self.sigma, self.model_options)
+        self.compute.rows += _count(conds)
+        return self.executor(self.model, conds, self.x, self.sigma, self.model_options)
+
+    @property
+    def spares_unconditional(self) -> bool:
+        """Whether D_u may be left out where REG needs none; False where a sampler or another node reads it, too."""
+        return not self.model_options.get("disable_cfg1_optimization", False)
 
     @property
     def cached(self) -> bool:
@@ -105,6 +136,7 @@ class Evaluation:
         executor = WrapperExecutor.new_executor(self.executor.original, wrappers)
         # A step of REG is several evaluations; the host itself looks only between steps.
         throw_exception_if_processing_interrupted()
+        self.compute.rows += _count(conds)
         if self.random is not None:
             self.random.set()
         options = self._options(attention)

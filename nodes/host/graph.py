@@ -1,4 +1,4 @@
-"""Links between nodes, as a prompt writes them, and ids for the nodes that an expansion adds to it."""
+"""Links between nodes, as a prompt writes them, ids for the nodes that an expansion adds, outputs without a value."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ def is_link(value: Any) -> TypeGuard[list[Any]]:
 def expansion_prefix() -> str:
     """What the ids of the nodes of one expansion begin with, in this run."""
     return graph_utils.GraphBuilder.alloc_prefix()
+
+
+def blocked(reason: str) -> graph_utils.ExecutionBlocker:
+    """An output without a value: the host stops what is linked to it with the reason, and nothing else."""
+    return graph_utils.ExecutionBlocker(reason)

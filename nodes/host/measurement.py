@@ -31,6 +31,12 @@ def measured(
     return replace(step, before=before / elements, after=after / elements, **shown)
 
 
+def plain(step: Step, gap: Tensor) -> Step:
+    """The step with the size of the guidance that REG left as it was, where that is finite."""
+    size = float(torch.linalg.vector_norm(gap.float())) / math.sqrt(gap.numel())
+    return replace(step, before=size, after=size) if math.isfinite(size) else step
+
+
 def mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
@@ -38,13 +44,15 @@ def mean(values: Sequence[float | None]) -> float | None:
 
 def merged(parts: Sequence[Step]) -> Step:
     """One step of the parts (context windows, a prediction) that were asked for at its noise level."""
-    first = parts[0]
     if len(parts) == 1:
-        return first
-    states, seen = {part.state for part in parts}, [part for part in parts if part.state in RECTIFIED]
+        return parts[0]
+    first, states = parts[0], {part.state for part in parts}
+    merged = Step(first.percent, first.sigma, first.state, noise=first.noise, cost=mean([part.cost for part in parts]))
+    seen = [part for part in parts if part.state in RECTIFIED]
     if UNUSABLE in states or not seen:
         state = next(state for state in (UNUSABLE, SEPARATE, OUTSIDE, first.state) if state in states)
-        return Step(first.percent, first.sigma, state)
+        size = mean([part.before for part in parts]) if state == OUTSIDE else None
+        return replace(merged, state=state, before=size, after=size)
     means = {
         name: mean([getattr(part, name) for part in seen])
         for name in ("mean", "low", "high", "before", "after", "change")
@@ -52,4 +60,4 @@ def merged(parts: Sequence[Step]) -> Step:
     smallest = [part.min for part in seen if part.min is not None]
     largest = [part.max for part in seen if part.max is not None]
     extremes = {"min": min(smallest, default=None), "max": max(largest, default=None)}
-    return Step(first.percent, first.sigma, seen[0].state, **means, **extremes)
+    return replace(merged, state=seen[0].state, **means, **extremes)

@@ -13,14 +13,14 @@ from typing import Any
 from torch import Tensor
 
 from ...reg_core.factor import places, shown
-from ...reg_core.trace import RECTIFIED, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
+from ...reg_core.trace import OUTSIDE, RECTIFIED, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
 from ..effect import others, summary
 from ..messages import message
 from .contract import STEP_EVENT
 from .derivative.estimation import Estimation, Outcome
 from .derivative.selection import AUTO
 from .evaluation import Evaluation
-from .measurement import measured, merged
+from .measurement import measured, merged, plain
 from .noise_level import sampling_percent
 from .notice import harmless, send, tell
 from .preview import preview
@@ -91,14 +91,20 @@ class GuidanceRecord:
         One transfer from the device, which also makes the time of the step true.
         """
         model, sigma = evaluation.model, float(evaluation.sigma.max())
-        step = Step(sampling_percent(model.model_sampling, sigma), sigma, outcome.state)
-        if outcome.product is not None:
+        percent = sampling_percent(model.model_sampling, sigma)
+        step = Step(percent, sigma, outcome.state, noise=evaluation.noise, cost=evaluation.compute.cost)
+        if outcome.unconditional is None:
+            step = replace(step, mean=0.0, after=0.0, change=1.0)
+        elif outcome.state in RECTIFIED:
             with self._harmless:
-                step = self._measured(step, outcome, model.latent_format)
+                step = self._measured(step, outcome, outcome.unconditional, model.latent_format)
+        elif outcome.state == OUTSIDE:
+            with self._harmless:
+                step = plain(step, outcome.conditional - outcome.unconditional)
         self._parts.append(step)
 
-    def _measured(self, step: Step, outcome: Outcome, latent_format: Any) -> Step:
-        gap, rectified_gap = outcome.conditional - outcome.unconditional, outcome.conditional - outcome.rectified
+    def _measured(self, step: Step, outcome: Outcome, unconditional: Tensor, latent_format: Any) -> Step:
+        gap, rectified_gap = outcome.conditional - unconditional, outcome.conditional - outcome.rectified
         factor, square = places(gap, rectified_gap)
         if self._reception is not None:
             self._reception.rectified(gap, alone=not self._parts)
@@ -189,7 +195,7 @@ class GuidanceRecord:
             method = {"strength": f"{estimation.method.strength:g}", **selection.choice}
             settings = ", ".join(f"{name} {value}" for name, value in method.items())
             self.trace.how = " ".join([f"{settings}.", *self.warnings])
-            self.trace.source = self.node_id
+            self.trace.form, self.trace.source = estimation.method.form, self.node_id
             reason = selection.reason if estimation.method.estimator == AUTO else ""
             told = summary(self.trace, selection.choice, estimation.states, reason)
             tell("\n".join([told, *others(self.trace), *self.warnings]), self.node_id)

@@ -24,7 +24,7 @@ from .derivative.estimation import Estimation, Outcome, untouched
 from .derivative.memory import announce
 from .derivative.selection import Method, ModelQuirks
 from .evaluation import Evaluation
-from .keys import GUIDANCE_KEY, RUNS_KEY
+from .keys import GUIDANCE_KEY, RUNS_KEY, SCHEDULE_KEY
 from .noise_level import noise_to_signal
 from .notice import tell, write_down
 from .prompt import executing_node, listeners
@@ -77,7 +77,8 @@ class Guidance:
                 model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
         model.model_options.pop(RUNS_KEY, None)
         if self.method.strength == 0:
-            tell(message("strength-zero"), self.node_id)
+            scheduled = SCHEDULE_KEY in model.wrappers.get(WrappersMP.PREDICT_NOISE, {})
+            tell(message("schedule-alone" if scheduled else "strength-zero"), self.node_id)
         else:
             model.model_options[RUNS_KEY] = self.key
         return model

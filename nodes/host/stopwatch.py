@@ -1,14 +1,16 @@
-"""How long a sampler run takes, measured on a cloned MODEL."""
+"""How long a sampler run takes and what REG does in it, measured on a cloned MODEL."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from ...reg_core.trace import Step
 from ..messages import message
 from .keys import GUIDANCE_KEY, SCHEDULE_KEY, STOPWATCH_KEY
 from .sampling import Model
@@ -16,10 +18,14 @@ from .sampling import Model
 
 @dataclass
 class Stopwatch:
-    """Seconds and batch size of the last sampler run of the MODEL it is installed on; None before any."""
+    """Seconds and batch size of the last sampler run of the MODEL it is installed on; None before any.
+
+    ``steps`` are those of its REG. The host keeps them as long as the run that they are of, unlike the log of all runs.
+    """
 
     seconds: float | None = None
     batch: int = 1
+    steps: Sequence[Step] = ()
 
     def install(self, model: Model) -> Model:
         """A clone of the MODEL that is timed by this stopwatch in place of any before."""
@@ -44,6 +50,8 @@ class Stopwatch:
         samples = executor(guider, sigmas, extra_args, callback, noise, *args, **kwargs)
         samples.flatten()[:1].tolist()  # waits until the device has computed them
         self.seconds, self.batch = time.perf_counter() - began, noise.shape[0]
+        run = extra_args["model_options"].get(GUIDANCE_KEY)
+        self.steps = () if run is None else run.record.trace.steps  # the last of them is added when the run ends
         return samples
 
     @property

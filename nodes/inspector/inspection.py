@@ -10,13 +10,17 @@ import numpy as np
 import torch
 from comfy_api.latest import io, ui
 
+from ...reg_core.measurement import measured, to_text
+from ...reg_core.schedule import Measured
 from ...reg_core.trace import Trace
 from ..effect import sentence
 from ..host.contract import TRACE_RESULT
+from ..host.graph import blocked
 from ..host.notice import harmless, jsonable, tell
 from ..host.preview import decoded
 from ..host.prompt import upstream
 from ..host.runs import RUNS
+from ..inputs import GuidanceScheduleType
 from ..kinds import CheckedNode
 from ..messages import message
 from .report import Look, report
@@ -49,6 +53,14 @@ def looks(trace: Trace, count: int, vae: Any, warn: Callable[[str], None]) -> li
     ]
 
 
+def schedule_of(trace: Trace) -> Measured | None:
+    """The schedule that a run of REG has measured; None where no step of it shows a factor."""
+    try:
+        return measured([trace.steps], trace.weight, trace.form)
+    except ValueError:
+        return None
+
+
 class Inspector(CheckedNode):
     RUN_INPUT = "samples"
     """The sampler that feeds this input tells of each of its steps."""
@@ -60,7 +72,8 @@ class Inspector(CheckedNode):
             display_name="REG Inspector",
             category="advanced/guidance",
             description="Shows what REG does while the sampler runs: the factor, the effective weight, the guidance "
-            "before and after, and the time. After the run it gives a picture with heat maps, a sentence and a table.",
+            "before and after, and the time. After the run it gives a picture with heat maps, a sentence, a table and "
+            "a schedule.",
             search_aliases=["REG", "guidance report", "guidance plot", "heat map"],
             inputs=[
                 io.Latent.Input("samples", tooltip="The sampler's LATENT; it is passed on unchanged."),
@@ -89,6 +102,12 @@ class Inspector(CheckedNode):
                 io.Image.Output("report", display_name="report", tooltip="Plots and heat maps, to save or share."),
                 io.String.Output("sentence", display_name="sentence", tooltip="What REG did, or why nothing happened."),
                 io.String.Output("table", display_name="table", tooltip="One row per step, comma-separated (CSV)."),
+                GuidanceScheduleType.Output(
+                    "schedule",
+                    display_name="schedule",
+                    tooltip="The schedule that this run of REG has measured, which costs nothing. For the REG nodes "
+                    "and Apply Guidance Schedule of another sampler.",
+                ),
             ],
             hidden=[io.Hidden.unique_id],
             is_output_node=True,
@@ -107,6 +126,10 @@ class Inspector(CheckedNode):
             picture = report(trace, "Rectified Gradient Guidance: what it did", looks(trace, heat_maps, vae, warn))
             image = torch.from_numpy(np.asarray(picture).astype(np.float32) / 255)[None]
             shown = ui.PreviewImage(image, cls=cls).as_dict()
-        live = {"sentence": sentence(trace), "total": trace.total, "steps": trace.rows()}
+        told, schedule = sentence(trace), schedule_of(trace)
+        live = {"sentence": told, "total": trace.total, "steps": trace.rows(), "source": trace.source}
+        live["curve"] = to_text(schedule, trace.form) if schedule else ""
+        live["weight"] = schedule.weight if schedule else None
         result = {**shown, TRACE_RESULT: [jsonable(live)]}
-        return io.NodeOutput(samples, image, sentence(trace), trace.table(), ui=result)
+        handed = schedule or blocked(message("nothing-measured", reason=told))
+        return io.NodeOutput(samples, image, told, trace.table(), handed, ui=result)

@@ -8,13 +8,19 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from ...reg_core.trace import COMPUTED, EXTRAPOLATED, SEPARATE, UNUSABLE, Trace
+from ...reg_core.trace import COMPUTED, CONDITIONAL, EXTRAPOLATED, SEPARATE, UNUSABLE, Trace
 from ..effect import sentence
 from .plot import FAINT, Paper, Plot
 
 WIDTH, MARGIN, PLOT_HEIGHT = 1280, 36, 250
 REG, PLAIN, BAND, EXTREMES = "#1f6f8b", "#c2703d", "#cfe3ea", "#9fb9c2"
-STATE_COLOURS = {COMPUTED: REG, EXTRAPOLATED: "#8fc1d1", UNUSABLE: "#c0392b", SEPARATE: "#9b7bb8"}
+STATE_COLOURS = {
+    COMPUTED: REG,
+    EXTRAPOLATED: "#8fc1d1",
+    CONDITIONAL: "#a9c08f",
+    UNUSABLE: "#c0392b",
+    SEPARATE: "#9b7bb8",
+}
 OTHERS = "#c9c9c1"
 BROKEN = "#f3cdc8"
 

@@ -40,6 +40,28 @@ MESSAGES: dict[str, Message] = {
         "The value stands for the schedule that is linked to the sheet, and none is.",
         "Connect a schedule, or remove the value.",
     ),
+    "method-needs-reg": Message(
+        "REG: {axis} {name} takes its weight from tiles with REG. Add REG to the values of {axis}.",
+        "The value takes its weight from what REG does in the same sheet, and no tile of it has REG.",
+        "Add REG to the values, or remove this one.",
+    ),
+    "nothing-measures": Message(
+        "REG: {name} takes its schedule from a tile with REG, and none of them has guidance to rectify. Set a strength "
+        "above 0 and a cfg above 1.",
+        "All tiles with REG have strength 0, or a cfg of 1.",
+        "Set a strength above 0 and a cfg above 1, for one of these tiles at least.",
+    ),
+    "run-without-factor": Message(
+        "REG: the tile with REG shows no factor that {name} could follow. Set its cfg above 1, or remove {name}.",
+        "REG had no guidance to rectify in that tile, or its numbers were not finite.",
+        "Set its cfg above 1, or remove the value.",
+    ),
+    "run-not-kept": Message(
+        "REG: what REG did in the tile that {name} follows is no longer known. Change the seed, so that it is sampled "
+        "again.",
+        "ComfyUI has kept the image of the tile and not its numbers, for want of memory.",
+        "Change the seed, or another setting of the sheet.",
+    ),
     "axes-same": Message(
         "REG: columns and rows are both {axis}. Choose another axis, or {none}, for one of them.",
         "Two axes over the same setting would overwrite each other.",

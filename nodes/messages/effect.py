@@ -104,6 +104,17 @@ MESSAGES: dict[str, Message] = {
         "The sentence of REG Inspector for a run that went well.",
         "Nothing to do. Change 'strength' for more or less of it.",
     ),
+    "advice-even": Message(
+        "It is nearly the same everywhere in the image (within {error:.0%}), so a schedule does as well, for nothing. "
+        "Click Make schedule.",
+        "One factor for each noise level reproduces nearly all of the rectified guidance.",
+        "Click Make schedule in the Inspector, or use its output 'schedule'.",
+    ),
+    "advice-local": Message(
+        "It differs from place to place (by {error:.0%}), which no schedule can do: keep REG.",
+        "A single factor for each noise level is this far from the rectified guidance.",
+        "Nothing to do. A schedule is still free, and Make schedule gives the best one.",
+    ),
     "effect-negligible": Message(
         "REG changed the guidance by less than {least:.0%} at every step: it is plain CFG to the eye.",
         "The factor is close to 1 everywhere, as with a low strength or a late range.",

@@ -41,4 +41,27 @@ MESSAGES: dict[str, Message] = {
         "The slope between two points is too steep to compute.",
         "Move them apart, or remove one.",
     ),
+    "measured-empty": Message(
+        "REG: curve is empty. Run REG with an Inspector and click Make schedule.",
+        "Guidance Schedule: Measured holds what one run of REG has shown, and nobody has put it there yet.",
+        "Run REG with an Inspector and click Make schedule in it.",
+    ),
+    "not-measured": Message(
+        "REG: 'measured' takes a curve that REG has measured; got {got}. Connect Guidance Schedule: Measured, or the "
+        "schedule of an Inspector.",
+        "Another guidance schedule says how strong the guidance is to be, not how much of it the model bears.",
+        "Connect a measured curve. Other schedules belong at 'schedule'.",
+    ),
+    "nothing-measured": Message(
+        "REG: there is no schedule to hand on, for no step of the run shows a factor. {reason} Sample with REG at a "
+        "cfg above 1, in several steps.",
+        "A node is linked to the output schedule of an inspector that has seen no run of REG, or one without effect. "
+        "What is not linked to it runs on.",
+        "Sample with REG at a cfg above 1, in several steps.",
+    ),
+    "schedule-alone": Message(
+        "strength is 0: guidance follows the schedule alone, which costs nothing. Raise strength to have REG as well.",
+        "Make schedule sets strength to 0, so that the schedule takes the place of REG.",
+        "Nothing; or raise strength, and disconnect the schedule if REG is to act alone.",
+    ),
 }

@@ -8,6 +8,10 @@ declare module "*/scripts/api.js" {
   export const api: ComfyApi
 }
 
+declare const LiteGraph: {
+  createNode(type: string): LGraphNode | null
+}
+
 interface ComfyApi {
   addEventListener(event: string, listener: (event: CustomEvent) => void): void
   fetchApi(route: string): Promise<Response>
@@ -24,13 +28,21 @@ interface ComfyExtension {
   name: string
   setup?(): void
   nodeCreated?(node: LGraphNode): void
+  getNodeMenuItems?(node: LGraphNode): MenuItem[]
   afterConfigureGraph?(): void
   onNodeOutputsUpdated?(outputs: Record<string, Record<string, unknown>>): void
+}
+
+interface MenuItem {
+  content: string
+  disabled?: boolean
+  callback(): void
 }
 
 interface LGraphCanvas {
   graph: LGraph | null
   setGraph(graph: LGraph): void
+  setDirty(foreground: boolean, background: boolean): void
   emitBeforeChange(): void
   emitAfterChange(): void
 }
@@ -42,6 +54,7 @@ interface LGraph {
   subgraphs?: Map<string, LGraph>
   inputNode?: { id: NodeId }
   outputs: { linkIds: number[] }[]
+  add(node: LGraphNode): void
   getNodeById(id: NodeId): LGraphNode | null
   getLink(id: number | undefined): LLink | undefined
   setDirtyCanvas(foreground: boolean, background: boolean): void
@@ -57,7 +70,9 @@ interface LLink {
 interface LGraphNode {
   id: NodeId
   type: string
+  title: string
   comfyClass: string
+  pos: [number, number]
   mode: number
   size: [number, number]
   graph: LGraph | null
@@ -66,6 +81,8 @@ interface LGraphNode {
   inputs: { name: string; type: string; link?: number | null; widget?: { name: string } }[]
   outputs: { type: string }[]
   widgets?: Widget[]
+  connect(slot: number, target: LGraphNode, targetSlot: number): void
+  disconnectInput(slot: number): void
   computeSize(): [number, number]
   setSize(size: [number, number]): void
   addDOMWidget(name: string, type: string, element: HTMLElement, options: object): Widget

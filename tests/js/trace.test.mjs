@@ -25,14 +25,19 @@ test("what is no step came to nothing, at its place in the run", () => {
 })
 
 test("a result is read with its steps, and what is none is null", () => {
-  const sent = { sentence: "REG changed the guidance.", total: 2, steps: [STEP, null] }
+  const measured = { source: "6:3", curve: "{}", weight: 5 }
+  const sent = { sentence: "REG changed the guidance.", total: 2, steps: [STEP, null], ...measured }
   const trace = readTrace(sent)
   assert.deepEqual(
     trace?.steps.map(({ state }) => state),
     ["computed", UNUSABLE],
   )
-  assert.deepEqual([trace?.sentence, trace?.total], [sent.sentence, 2])
-  assert.deepEqual(readTrace({ steps: [], total: "2" }), { steps: [], total: 0, sentence: "" })
+  assert.deepEqual({ ...trace, steps: sent.steps }, sent)
+  const nothing = { steps: [], total: 0, sentence: "", source: "", curve: "", weight: 1 }
+  for (const value of [null, 7, ["x"]]) {
+    const wrong = { steps: [], total: "2", sentence: value, source: value, curve: value, weight: "5" }
+    assert.deepEqual(readTrace(wrong), nothing)
+  }
   for (const value of [null, {}, [], "x", { steps: null }]) assert.equal(readTrace(value), null)
 })
 

@@ -76,6 +76,8 @@ export class Chart {
     this.ticks = []
     /** How many characters the longest number at the left has. */
     this.longest = 0
+    /** @type {{at: number, words: string}[] | null} */
+    this.across = null
     this.setRange({ y })
     root.append(this.svg)
     this.observer = new ResizeObserver(([entry]) => {
@@ -122,6 +124,17 @@ export class Chart {
       this.y = [low, high]
       this.longest = Math.max(...this.ticks.map((tick) => readable(tick).length))
     }
+    this.redraw()
+  }
+
+  /**
+   * The label of the axis across, and its ticks where x is no percentage.
+   * @param {string} label
+   * @param {{at: number, words: string}[] | null} [ticks]
+   */
+  setAcross(label, ticks = null) {
+    this.labels.x = label
+    this.across = ticks
     this.redraw()
   }
 
@@ -359,13 +372,13 @@ export class Chart {
       shapes.push(shape("line", { class: "grid", x1: left, x2: right, y1: y, y2: y }))
       shapes.push(shape("text", { class: "tick end", x: left - 7, y: y + 3.5 }, readable(tick)))
     }
-    const across = niceTicks(...this.x, right - left > 180 ? 4 : 2)
-    for (const tick of across) {
+    const percents = () => niceTicks(...this.x, right - left > 180 ? 4 : 2).map((at) => ({ at, words: percent(at) }))
+    for (const { at: tick, words } of this.across ?? percents()) {
       const [x] = this.pixel(tick, 0)
       shapes.push(shape("line", { class: "grid", x1: x, x2: x, y1: top, y2: foot }))
       const side = tick === this.x[1] ? "end" : tick === this.x[0] ? "start" : ""
       const nudge = side === "end" ? RIGHT - 2 : side === "start" ? -4 : 0
-      shapes.push(shape("text", { class: `tick ${side}`, x: x + nudge, y: foot + 12.5 }, percent(tick)))
+      shapes.push(shape("text", { class: `tick ${side}`, x: x + nudge, y: foot + 12.5 }, words))
     }
     shapes.push(shape("path", { class: "axis", d: `M${left},${top}V${foot}H${right}` }))
     if (this.labels.y) shapes.push(shape("text", { class: "label start", x: 4, y: 10 }, this.labels.y))

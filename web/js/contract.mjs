@@ -29,20 +29,21 @@ export const TILES_RESULT = "reg_tiles"
 
 /** The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first. */
 export const RESULTS = /** @type {const} */ ({
-  [TRACE_RESULT]: ["sentence", "total", "steps"],
+  [TRACE_RESULT]: ["sentence", "total", "steps", "source", "curve", "weight"],
   [TILES_RESULT]: ["label", "row", "column", "seconds", "prompt", "changes"],
 })
 
 export const COMPUTED = "computed"
 export const EXTRAPOLATED = "extrapolated"
 export const PURE_NOISE = "pure noise"
+export const CONDITIONAL = "conditional only"
 export const OUTSIDE = "outside"
 export const UNGUIDED = "unguided"
 export const SEPARATE = "separate"
 export const UNUSABLE = "unusable"
 
 /** The states of a step: first those of one that was rectified. */
-export const RECTIFIED = [COMPUTED, EXTRAPOLATED, PURE_NOISE]
+export const RECTIFIED = [COMPUTED, EXTRAPOLATED, PURE_NOISE, CONDITIONAL]
 export const STATES = [...RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE]
 
 /** The fields of a step. */
@@ -61,4 +62,6 @@ export const COLUMNS = /** @type {const} */ ([
   "change",
   "seconds",
   "effective",
+  "noise",
+  "cost",
 ])

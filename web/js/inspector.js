@@ -3,16 +3,18 @@
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
 import { Chart } from "./chart.mjs"
-import { EXTRAPOLATED, STEP_EVENT, TRACE_RESULT, UNUSABLE } from "./contract.mjs"
+import { CONDITIONAL, EXTRAPOLATED, STEP_EVENT, TRACE_RESULT, UNUSABLE } from "./contract.mjs"
 import { nodeOf } from "./graph.mjs"
 import { extent, finite, isNumber, niceTicks, readable } from "./numbers.mjs"
 import { addPanel, makeRoom, panel, part, remount } from "./panel.mjs"
+import { keep, replace } from "./replacement.mjs"
 import { isOpen, resultHooks, runningWorkflow } from "./results.mjs"
 import { readStep, readTrace, withoutFactor } from "./trace.mjs"
 
 const NODE = "REG_Inspector"
 const NAME = "reg-inspector"
-const HEIGHT = 284
+const HEIGHT = 288
+const MAKE = "Puts a schedule of what REG has measured in the place of REG, at no cost. Undo brings REG back."
 const CHART = 114
 const WIDTH = 360
 const DIGITS = 4 // characters that the numbers at the left have room for, at least
@@ -83,8 +85,12 @@ class InspectorView {
       <div class="part factor"><div class="strip end"><span class="legend">${legend(FACTOR_LEGEND)}</span></div></div>
       <div class="part lower"><div class="strip">
         <div role="tablist" aria-label="Lower chart"></div><span class="legend"></span></div></div>
-      <p role="status" data-capture-wheel="true"></p>`
+      <div class="foot"><p role="status" data-capture-wheel="true"></p>
+        <button class="make" type="button" title="${MAKE}" hidden>Make schedule</button></div>`
     this.sentence = part(card, "p", HTMLElement)
+    this.make = part(card, ".make", HTMLButtonElement)
+    this.make.addEventListener("click", () => this.makeSchedule())
+    this.make.addEventListener("keydown", (event) => event.stopPropagation()) // keys here are no shortcuts of the host
     const shared = { height: CHART, digits: DIGITS }
     this.factor = new Chart(part(card, ".factor", HTMLElement), { ...shared, yLabel: "Factor (1 is CFG)", y: [0, 1] })
     this.lower = new Chart(part(card, ".lower", HTMLElement), { ...shared, y: [0, 8] })
@@ -96,7 +102,7 @@ class InspectorView {
     this.timer = 0
     this.restUntil = 0
     /** @type {Trace} */
-    this.trace = { steps: [], total: 0, sentence: "" }
+    this.trace = { steps: [], total: 0, sentence: "", source: "", curve: "", weight: 1 }
     this.choose(0)
     const widget = addPanel(node, "reg_trace", "REG_INSPECTOR", element, HEIGHT, { serialize: false })
     widget.serialize = false
@@ -106,6 +112,13 @@ class InspectorView {
   /** @param {Trace} trace */
   show(trace) {
     this.trace = trace
+    keep(trace)
+    this.redraw()
+  }
+
+  makeSchedule() {
+    const sentence = replace(this.trace, this.node)
+    this.trace = { ...this.trace, sentence, curve: "" } // it is made
     this.redraw()
   }
 
@@ -189,12 +202,20 @@ class InspectorView {
     else this.sentence.textContent = `${stopped ? "Stopped at step" : "Step"} ${steps.length}${of}${but}`
     this.sentence.className = sentence ? "" : "dim"
     this.sentence.title = sentence
+    this.make.hidden = !this.trace.curve
     const [low, high] = extent(steps.map((step) => step.mean))
     const range = isNumber(low) ? `, mean from ${readable(low)} to ${readable(high)}` : ""
     this.factor.describe(`Factor of REG over the run: ${steps.length}${of} steps${but}${range}`)
     this.lower.describe(`${tab.name} over the run: ${tab.says}`)
   }
 }
+
+/** How the dots of the factor tell what came of a step: by their class, the steps that have it. */
+const DOTS = /** @type {[string, (step: Step) => boolean][]} */ ([
+  ["main", ({ state }) => state !== EXTRAPOLATED && state !== CONDITIONAL],
+  ["hollow main", ({ state }) => state === EXTRAPOLATED],
+  ["hollow third", ({ state }) => state === CONDITIONAL],
+])
 
 /**
  * The band of the factor; extremes that would flatten it are cut off at the edge.
@@ -215,10 +236,7 @@ function drawFactor(chart, steps) {
   chart.line(points(steps, "max"), "thin faint main")
   chart.band(steps.map(({ percent, low, high }) => [percent, low, high]))
   chart.line(points(steps, "mean"), "main")
-  const extrapolated = steps.filter(({ state }) => state === EXTRAPOLATED)
-  const others = steps.filter(({ state }) => state !== EXTRAPOLATED)
-  chart.dots(...dots(others, "mean", "main"))
-  chart.dots(...dots(extrapolated, "mean", "hollow main"))
+  for (const [className, has] of DOTS) chart.dots(...dots(steps.filter(has), "mean", className))
 }
 
 /**
@@ -278,7 +296,8 @@ function dots(steps, name, className) {
   const say = (i) => {
     const { state, change, [name]: value } = steps[i]
     const changed = isNumber(change) ? `, guidance changed by ${readable(100 * change)} %` : ""
-    return `${title(steps[i])}: ${readable(value)} (${state}${changed})`
+    const how = state === CONDITIONAL ? "without the negative prompt" : state
+    return `${title(steps[i])}: ${readable(value)} (${how}${changed})`
   }
   return [points(steps, name), className, say]
 }
@@ -318,7 +337,13 @@ const STYLE = `
   [role=tab][aria-selected=true] { color: var(--reg-ink);
     background: color-mix(in srgb, var(--reg-ink) 12%, transparent); }
   [role=tab]:focus-visible { outline: 2px solid var(--reg-main); outline-offset: -1px; }
-  p { margin: 4px 4px 0; max-height: 41px; overflow-y: auto; user-select: text; }
+  .foot { display: flex; gap: 6px; align-items: start; margin-top: 4px; }
+  .make { all: unset; flex: none; padding: 2px 8px; border-radius: 4px; cursor: pointer; white-space: nowrap;
+    background: color-mix(in srgb, var(--reg-ink) 12%, transparent); }
+  .make[hidden] { display: none; }
+  .make:hover { background: color-mix(in srgb, var(--reg-ink) 20%, transparent); }
+  .make:focus-visible { outline: 2px solid var(--reg-main); outline-offset: -1px; }
+  p { flex: 1; margin: 0 4px; max-height: 45px; overflow-y: auto; user-select: text; }
   p.dim { color: var(--reg-dim); }
 `
 
@@ -355,7 +380,7 @@ function begin(key, inspectors) {
     if (former.inspectors.some((id) => inspectors.includes(id))) runs.delete(other)
   }
   /** @type {Run} */
-  const run = { steps: [], total: 0, sentence: "", inspectors, workflow: WAITING }
+  const run = { steps: [], total: 0, sentence: "", source: "", curve: "", weight: 1, inspectors, workflow: WAITING }
   runs.set(key, run)
   return run
 }

@@ -84,6 +84,12 @@ const runs = new WeakMap()
 /** @param {LGraphNode} node */
 export const lastRun = (node) => runs.get(node)
 
+/** Shows a schedule over the steps of a run as if it had followed it. @param {LGraphNode} node @param {Run} run */
+export function follow(node, run) {
+  runs.set(node, run)
+  refresh()
+}
+
 /**
  * Keeps the steps of a run for the nodes that followed it.
  * @param {import("./contract.mjs").SentSchedule | null | undefined} detail

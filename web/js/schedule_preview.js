@@ -5,6 +5,7 @@ import { app } from "../../../scripts/app.js"
 import { Chart } from "./chart.mjs"
 import { SCHEDULE_EVENT } from "./contract.mjs"
 import { linkInto } from "./graph.mjs"
+import { noiseAxis } from "./measured_curve.mjs"
 import { sigmaFlow, sigmaSD } from "./noise_levels.mjs"
 import { readable } from "./numbers.mjs"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
@@ -60,9 +61,11 @@ class Preview {
     this.chart.clear()
     this.words.textContent = words
     this.chart.describe(`Guidance weight: ${words}`)
+    const axis = schedule?.kind === "measured" && !run ? noiseAxis(schedule.points) : null
+    this.chart.setAcross(axis ? "noise (sigma)" : "sampling", axis && ticksOf(axis))
     if (!schedule && !parts.length) return
-    const lines = schedule ? linesOf(schedule, run) : []
-    const behind = parts.map((part, i) => ({ ...linesOf(part, run)[0], className: `${PARTS[i]} faint thin` }))
+    const lines = schedule ? linesOf(schedule, run, axis) : []
+    const behind = parts.map((part, i) => ({ ...linesOf(part, run, null)[0], className: `${PARTS[i]} faint thin` }))
     const weights = [...lines, ...behind].flatMap(({ points }) => points.map(([, w]) => w))
     this.chart.setRange({ y: [Math.min(0, ...weights), Math.max(1.5, 1.08 * Math.max(...weights))] })
     this.chart.level(1, "dim thin dashed reference")
@@ -73,26 +76,37 @@ class Preview {
     const { points } = lines[0]
     markEnds(this.chart, points)
     const [start, end] = [points[0][1], points[points.length - 1][1]].map(readable)
-    this.chart.describe(`Guidance weight over the sampling: ${start} at the first step, ${end} at the last`)
+    const [across, first, last] = axis ? ["noise", "noisiest level", "cleanest"] : ["sampling", "first step", "last"]
+    this.chart.describe(`Guidance weight over the ${across}: ${start} at the ${first}, ${end} at the ${last}`)
   }
 
   /** What stands in place of a curve, or beside one that would be refused. @param {Schedule | null} schedule */
   say(schedule) {
     if (schedule) return faultOf(schedule)
-    const isOpen = rowOf(this.node)?.parts?.some((name) => !linkInto(this.node, name))
-    return isOpen ? "Connect two schedules" : "Linked: known only in the run"
+    const { parts = [], fields = {}, hint } = rowOf(this.node) ?? {}
+    if (parts.some((name) => !linkInto(this.node, name))) return "Connect two schedules"
+    const isLinked = [...parts, ...Object.values(fields)].some((name) => linkInto(this.node, name))
+    return hint && !isLinked ? hint : "Linked: known only in the run"
   }
 }
 
 const PARTS = ["second", "third"]
 
+/** @typedef {ReturnType<typeof noiseAxis>} NoiseAxis */
+
+/** The ticks of an axis of noise, with their words. @param {NoiseAxis} axis */
+const ticksOf = ({ ticks }) => ticks.map(({ at, noise }) => ({ at, words: readable(noise) }))
+
 /**
- * The lines of a schedule; one that reads the noise has one for each family, or the one of the last run.
+ * The lines of a schedule; one that reads the noise has one for each family, or the one of the last run, or that over
+ * an axis of noise.
  * @param {Schedule} schedule
  * @param {Run | undefined} run
+ * @param {NoiseAxis | null} axis
  * @returns {{points: [number, number][], className: string, words: string}[]}
  */
-function linesOf(schedule, run) {
+function linesOf(schedule, run, axis) {
+  if (axis) return [{ points: sample(schedule, axis.noiseAt), className: "main", words: "" }]
   if (!readsNoise(schedule)) return [{ points: sample(schedule, sigmaSD), className: "main", words: "" }]
   if (run) {
     /** @type {[number, number][]} */

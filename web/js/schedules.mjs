@@ -4,6 +4,7 @@
  */
 
 import { curvePoints, straight } from "./drawn_curve.mjs"
+import { factorAt, measuredPoints } from "./measured_curve.mjs"
 
 /** @typedef {{kind: string, [field: string]: any}} Schedule */
 
@@ -18,6 +19,7 @@ import { curvePoints, straight } from "./drawn_curve.mjs"
  * @property {(fields: any) => object | null} [read] the fields of the schedule, where they are others than those of the
  *   node; null where a value is no good
  * @property {(schedule: any) => string} [fault] what to do about values that would be refused; empty if they are fine
+ * @property {string} [hint] what stands in place of its picture where a value is no good
  * @property {boolean} [hasEditor] its node shows it in an editor of its own
  */
 
@@ -60,6 +62,17 @@ export const SCHEDULES = {
     corners: ({ knots = [] }) => knots,
     hasEditor: true,
   },
+  measured: {
+    node: "REG_ScheduleMeasured",
+    fields: { weight: "cfg", text: "curve" },
+    read: ({ weight, text }) => {
+      const points = measuredPoints(text)
+      return points && { weight, points }
+    },
+    weight: ({ weight, points }, _, sigma) => 1 + (weight - 1) * factorAt(points, sigma),
+    readsNoise: true,
+    hint: "No curve yet: run REG with an Inspector, then click Make schedule in it",
+  },
   combined: {
     node: "REG_ScheduleCombine",
     fields: { how: "combine", at: "switch_percent" },
@@ -67,6 +80,11 @@ export const SCHEDULES = {
     weight: ({ first, second, how, at }, percent, sigma) =>
       COMBINATIONS[how].weight(weight(first, percent, sigma), weight(second, percent, sigma), percent, at),
     corners: ({ how, at }) => COMBINATIONS[how].corners?.(at) ?? [],
+  },
+  exponential: {
+    node: "REG_ScheduleExponential",
+    fields: { weight: "cfg", rate: "rate" },
+    weight: ({ weight, rate }, percent) => weight * Math.exp(rate * percent),
   },
 }
 

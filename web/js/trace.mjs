@@ -12,7 +12,14 @@ import { finite } from "./numbers.mjs"
 
 /**
  * @typedef {Record<Column, number | null> & {percent: number, state: string}} Step one evaluation of the sampler
- * @typedef {{steps: Step[], total: number, sentence: string, stopped?: boolean}} Trace total is 0 if it is not known
+ * @typedef {object} Trace
+ * @property {Step[]} steps
+ * @property {number} total 0 if it is not known
+ * @property {string} sentence
+ * @property {string} source the node that rectified, by its execution id; empty if there is none
+ * @property {string} curve what it measured, for a schedule; empty if nothing
+ * @property {number} weight the guidance weight of the run
+ * @property {boolean} [stopped]
  */
 
 const NUMBERS = COLUMNS.filter((name) => name !== "percent" && name !== "state")
@@ -53,12 +60,15 @@ export function readStep(value, index, total) {
 export function readTrace(value) {
   if (!Array.isArray(value?.steps)) return null
   const total = finite(value.total) ?? 0
-  const sentence = typeof value.sentence === "string" ? value.sentence : ""
+  const [sentence, source, curve] = [value.sentence, value.source, value.curve].map(text)
   const steps = value.steps.map((/** @type {SentStep | null} */ step, /** @type {number} */ i) =>
     readStep(step, i, total),
   )
-  return { steps, total, sentence }
+  return { steps, total, sentence, source, curve, weight: finite(value.weight) ?? 1 }
 }
+
+/** A text, empty where there is none. @param {unknown} value */
+const text = (value) => (typeof value === "string" ? value : "")
 
 /**
  * Why a step has no factor to draw; empty if it has one.

@@ -1,4 +1,4 @@
-"""What REG makes of each evaluation of a run: computed, extrapolated, or plain CFG with the reason."""
+"""What REG makes of each evaluation of a run: computed, extrapolated, D_c alone, or plain CFG with the reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from torch import Tensor
 from ....reg_core.autograd import RandomState
 from ....reg_core.rectification import Rectification
 from ....reg_core.refresh import Refresh
-from ....reg_core.trace import COMPUTED, EXTRAPOLATED, PURE_NOISE, UNUSABLE
+from ....reg_core.trace import COMPUTED, CONDITIONAL, EXTRAPOLATED, PURE_NOISE, UNUSABLE
 from ..evaluation import Evaluation
 from ..neighbours import PerDenoiser
 from .plausibility import refusal
-from .products import Products
+from .products import Computation, Products
 from .selection import Method, ModelQuirks, Selection
 
 
@@ -26,18 +26,20 @@ class Outcome(NamedTuple):
 
     state: str
     conditional: Tensor
-    unconditional: Tensor
-    """D_u as the model predicts it."""
+    unconditional: Tensor | None
+    """D_u as the model predicts it or, where it was spared, as the gap of a step before has it; None without one."""
     rectified: Tensor
-    """D_u' as the sampler gets it: D_u itself where nothing was rectified."""
-    product: Tensor | None
-    """``alpha J^T v``, as it was applied; None where nothing was rectified."""
+    """D_u' as the sampler gets it: D_u itself where nothing was rectified, D_c where no guidance was left."""
 
 
 def untouched(state: str, predictions: Sequence[Tensor]) -> Outcome:
     """The outcome of an evaluation that is not rectified."""
     conditional, unconditional = predictions
-    return Outcome(state, conditional, unconditional, unconditional, None)
+    return Outcome(state, conditional, unconditional, unconditional)
+
+
+def _never(product: Tensor) -> bool:
+    return False
 
 
 class Estimation:
@@ -57,33 +59,72 @@ class Estimation:
 
         ``planned`` gives the noise-to-signal ratios of the run's steps that are to be rectified, where they are known.
         """
-        outcome = self._rectified(evaluation, planned) if bool(evaluation.alpha.any()) else self._pure_noise(evaluation)
+        refresh = self._refreshes.of(evaluation, lambda: self.method.refreshed(planned()))
+        act = self._rectified if bool(evaluation.alpha.any()) else self._pure_noise
+        outcome = act(evaluation, refresh)
         self.states[outcome.state] += 1
         return outcome
 
-    def _pure_noise(self, evaluation: Evaluation) -> Outcome:
+    def _pure_noise(self, evaluation: Evaluation, refresh: Refresh) -> Outcome:
         """The first step of a flow model: R is 0 whatever the Jacobian."""
+        if self._may_spare(evaluation):
+            refresh.spared()
+            conditional = evaluation.conditional()
+            return Outcome(CONDITIONAL, conditional, None, conditional)
         conditional, unconditional = evaluation.predictions()
         product = torch.zeros_like(conditional)
         rectified = self._rectification.unconditional(conditional, unconditional, product)
-        return Outcome(PURE_NOISE, conditional, unconditional, rectified, product)
+        return Outcome(PURE_NOISE, conditional, unconditional, rectified)
 
-    def _rectified(self, evaluation: Evaluation, planned: Callable[[], Sequence[float]]) -> Outcome:
-        noise = evaluation.noise
-        refresh = self._refreshes.of(evaluation, lambda: Refresh(self.method.policy, self.method.form, planned()))
+    def _may_spare(self, evaluation: Evaluation) -> bool:
+        """Whether D_u may be left out where R is 0: nobody else needs it, and D_c is the same without it."""
+        return self.method.strength == 1 and evaluation.spares_unconditional and self._products.separate(evaluation)
+
+    def _rectified(self, evaluation: Evaluation, refresh: Refresh) -> Outcome:
+        noise, may_spare = evaluation.noise, self._may_spare(evaluation)
         if refresh.due(noise, evaluation.x.shape):
-            state, same = COMPUTED, replace(evaluation, random=RandomState({evaluation.x.device}))
-            unconditional, pair = self._products.rectified(same)
-        else:
-            state, (conditional, unconditional) = EXTRAPOLATED, evaluation.predictions()
-            product = refresh.extrapolated(noise, conditional - unconditional)
-            pair = self._rectification.rectified(conditional, unconditional, product)
-        refused = "" if pair.product is None else refusal(unconditional, pair)
+            same = replace(evaluation, random=RandomState({evaluation.x.device}))
+            computed = self._products.computed(same, refresh.spares_with if may_spare else _never)
+            return self._computed(computed, noise, refresh)
+        if may_spare and refresh.spares(noise):
+            return self._spared(evaluation.conditional(), noise, refresh)
+        conditional, unconditional = evaluation.predictions()
+        gap = conditional - unconditional
+        refresh.sparing.keep(noise, gap)
+        return self._checked(EXTRAPOLATED, conditional, unconditional, refresh.extrapolated(noise, gap), refresh)
+
+    def _computed(self, computed: Computation, noise: float, refresh: Refresh) -> Outcome:
+        conditional, product, unconditional = computed
+        if product is None:
+            assert unconditional is not None
+            refresh.forget()
+            return untouched(UNUSABLE, (conditional, unconditional))
+        if unconditional is None:
+            refresh.keep(noise, None, product)
+            return self._spared(conditional, noise, refresh, COMPUTED)
+        outcome = self._checked(COMPUTED, conditional, unconditional, product, refresh)
+        if outcome.state == COMPUTED:
+            gap = conditional - unconditional
+            refresh.keep(noise, gap, product)
+            refresh.sparing.keep(noise, gap)
+        return outcome
+
+    def _spared(self, conditional: Tensor, noise: float, refresh: Refresh, state: str = CONDITIONAL) -> Outcome:
+        """D_u as the gap of a step before has it; where there was none, no guidance."""
+        refresh.spared()
+        gap = refresh.sparing.gap
+        if gap is None:
+            return Outcome(state, conditional, None, conditional)
+        return self._checked(state, conditional, conditional - gap, refresh.extrapolated(noise, gap), refresh)
+
+    def _checked(
+        self, state: str, conditional: Tensor, unconditional: Tensor, product: Tensor, refresh: Refresh
+    ) -> Outcome:
+        """The rectified pair, or the plain one where the product cannot be right."""
+        pair = self._rectification.rectified(conditional, unconditional, product)
+        refused = refusal(unconditional, pair)
         if refused:
             self.warn(refused)
-        if refused or pair.product is None:
             refresh.forget()
-            return untouched(UNUSABLE, (pair.conditional, unconditional))
-        if state == COMPUTED:
-            refresh.keep(noise, pair.conditional - unconditional, pair.product)
-        return Outcome(state, pair.conditional, unconditional, pair.unconditional, pair.product)
+            return untouched(UNUSABLE, (conditional, unconditional))
+        return Outcome(state, conditional, unconditional, pair.unconditional)

@@ -35,20 +35,24 @@ def is_doubtful(evaluation: Evaluation) -> bool:
 
 
 def gradient_fault(
-    evaluation: Evaluation, composition: Composition, estimator: Estimator, form: str, pair: RectifiedPair
+    evaluation: Evaluation,
+    composition: Composition,
+    estimator: Estimator,
+    form: str,
+    conditional: Tensor,
+    product: Tensor,
 ) -> str:
     """Whether a product agrees with a difference along it; what to say where it does not, else empty.
 
     Cost: one evaluation.
     """
-    assert pair.product is not None
     share = disagreement(
         composition.conditional,
         evaluation.x,
         FORMS[form].direction(evaluation.x, composition.unconditional),
         evaluation.alpha,
-        pair.conditional,
-        pair.product,
+        conditional,
+        product,
         difference_step(evaluation.eps),
         transposed=estimator.transposed,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,8 @@ from typing import Any
 from ....reg_core.autograd import Recomputation
 from ....reg_core.jacobian import ESTIMATORS, Circumstances, Estimator, is_overwriting
 from ....reg_core.rectification import Rectification
-from ....reg_core.refresh import BY_NOISE, EVERY_STEP, Refresh
+from ....reg_core.refresh import AS_CFG, EVERY_STEP, Refresh
+from ....reg_core.schedule import Measured
 from ....reg_core.table import lookup
 from ...messages import message
 from ..evaluation import Cond, Evaluation
@@ -27,10 +28,11 @@ FIRST, FALLBACK = "reverse", "finite difference"
 class Method:
     """What the artist asked for: strength and form, and estimator, refresh, checkpointing by name or ``auto``.
 
-    Estimator ``auto`` is reverse, refreshed by noise, and finite difference where the model gives no gradient or has no
-    memory for it; it never changes the form, since that shows more than an estimator does (on the playground model
-    row-sum by finite difference keeps 83 % of the effect of the paper's REG, directional 60 %). A named estimator is
-    refreshed at every step unless something else is named. Raises ValueError for an unknown name.
+    Estimator ``auto`` is reverse, at about the compute of CFG, and finite difference where the model gives no gradient
+    or has no memory for it; it never changes the form, since that shows more than an estimator does (on the playground
+    model row-sum by finite difference keeps 83 % of the effect of the paper's REG, directional 60 %). A named
+    estimator is refreshed at every step unless something else is named. ``measured`` holds until the first product.
+    Raises ValueError for an unknown name, and for a refresh that needs ``measured`` without it.
     """
 
     strength: float = 1.0
@@ -38,11 +40,12 @@ class Method:
     estimator: str = AUTO
     refresh: str = AUTO
     checkpointing: str = AUTO
+    measured: Measured | None = None
 
     def __post_init__(self) -> None:
         lookup(CHECKPOINTING, self.checkpointing, "checkpointing")
         Rectification(self.strength, self.form, self.first_estimator)
-        Refresh(self.policy, self.form)
+        self.refreshed()
 
     @property
     def first_estimator(self) -> str:
@@ -54,7 +57,11 @@ class Method:
         """The name of the refresh policy."""
         if self.refresh != AUTO:
             return self.refresh
-        return BY_NOISE if self.estimator == AUTO else EVERY_STEP
+        return AS_CFG if self.estimator == AUTO else EVERY_STEP
+
+    def refreshed(self, planned: Sequence[float] = ()) -> Refresh:
+        """The products of a run with these noise-to-signal ratios, none of them computed yet."""
+        return Refresh(self.policy, self.form, planned, None if self.measured is None else self.measured.factor)
 
 
 @dataclass
