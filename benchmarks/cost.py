@@ -4,38 +4,46 @@
 
 Every way runs in this process, on the same inputs, in turns. ``the paper's way`` is the public code of arXiv 2501.18865
 restated: both predictions in one batch under grad, weights that require grad, one gradient with respect to the sample.
+The times of whole runs are put together from these, by what the steps of such a run come to on the playground model,
+since the factor of random weights is not that of a trained model.
 """
 
 from __future__ import annotations
 
-import math
+import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from harness import CUDA, peak_bytes, side_by_side  # first: it imports the host
+from harness import CUDA, REPOSITORY, peak_bytes, side_by_side  # first: it imports the host
 
 # isort: split
 import comfy.model_management
 import comfy.model_patcher
 import comfy.samplers
+import comfy.sd
 import comfy.supported_models
 import comfy.utils
 import torch
+from frontier import calibrated, ran, rectified
 from torch import Tensor
 from torch.autograd.graph import allow_mutation_on_saved_tensors
 
 import nodes
+from playground import STEPS, sample
 from reg_pack.nodes.host.derivative.kernels import differentiable_kernels
 from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.noise_level import signal_scale
 from reg_pack.nodes.host.sampling import Guidance
 from reg_pack.nodes.host.scheduling import ScheduledWeight
-from reg_pack.reg_core.refresh import BY_NOISE, ByNoise, Refresh
-from reg_pack.reg_core.schedule import Constant
+from reg_pack.reg_core.refresh import AS_CFG, BY_NOISE
+from reg_pack.reg_core.schedule import Constant, Interval, Schedule
+from reg_pack.reg_core.trace import COMPUTED, CONDITIONAL, UNGUIDED, Step
 
 WEIGHT, ROUNDS = 5.0, 3
-STEPS, GUIDED = 20, range(4, 12)  # of a run, and those that an interval from 20 to 60 % guides
+ESTIMATORS = ("reverse", "finite difference")
+ALL_ROWS = 1.5
+"""Compute of a step whose product was computed, as the trace counts it, with D_u."""
 DTYPE = torch.float16 if CUDA else torch.float32
 Model = Any
 
@@ -195,7 +203,7 @@ def ways_of(model: Model) -> dict[str, Model]:
     }
 
 
-def print_cost(name: str) -> None:
+def print_cost(name: str, runs: Mapping[str, Mapping[str, Sequence[Step]]]) -> None:
     model, positive, negative, latent = build(name)
 
     def step(guided: Model) -> Callable[[], object]:
@@ -216,26 +224,38 @@ def print_cost(name: str) -> None:
     for way, (median, ratio) in times.items():
         peak = (weights + peaks[way]) / (weights + peaks["CFG"])
         print(f"| {way} | {median * 1000:.0f} | {ratio:.2f} | {peaks[way] / 2**20:.0f} | {peak:.2f} |")
-    unguided = times["no guidance"][1]
-    print(f"\n| {STEPS} steps, from these, ratio to CFG | reverse | finite difference |\n| --- | --- | --- |")
-    ways = times["reverse"][1], times["finite difference"][1]
-    for refresh, computed in (
-        ("every step", STEPS),
-        ("every 2 steps", STEPS // 2),
-        (BY_NOISE, ByNoise().products(STEPS)),
-    ):
-        cells = [f"{(computed * way + STEPS - computed) / STEPS:.2f}" for way in ways]
-        print(f"| {refresh} | " + " | ".join(cells) + " |")
-    guided, computed = len(GUIDED), products_by_noise_where_guided()
-    cells = [f"{(computed * way + guided - computed + (STEPS - guided) * unguided) / STEPS:.2f}" for way in ways]
-    print(f"| by noise, guidance at {guided} of the {STEPS} steps | " + " | ".join(cells) + " |", flush=True)
+    print(f"\n| a run, from these, ratio to CFG | {' | '.join(ESTIMATORS)} |\n| --- | --- | --- |")
+    ratios = {way: ratio for way, (_, ratio) in times.items()}
+    for run, steps in runs.items():
+        cells = [f"{statistics.mean(cost(step, way, ratios) for step in steps[way]):.2f}" for way in ESTIMATORS]
+        print(f"| {run} | " + " | ".join(cells) + " |", flush=True)
 
 
-def products_by_noise_where_guided() -> int:
-    """Products of a flow run whose other steps are at w = 1: they need none."""
-    noises = [math.inf, *((STEPS - step) / step for step in range(1, STEPS))]
-    refresh = Refresh(BY_NOISE, "row-sum", noises)
-    return sum(refresh.due(noises[step], (1,)) for step in GUIDED)
+def cost(step: Step, estimator: str, ratios: Mapping[str, float]) -> float:
+    """The time of a step of a run, as a ratio to CFG's."""
+    if step.state in (CONDITIONAL, UNGUIDED):
+        return ratios["no guidance"]
+    if step.state != COMPUTED:
+        return 1.0
+    alone = step.cost is not None and step.cost < ALL_ROWS  # D_u was left out
+    return ratios[estimator] - (ratios["no guidance"] if alone else 0.0)
+
+
+def playground_runs() -> dict[str, dict[str, list[Step]]]:
+    """The steps of whole runs of the playground model, by run and estimator."""
+    model = comfy.sd.load_diffusion_model(str(REPOSITORY / "playground" / "reg_playground_digits.safetensors"))
+    curve = calibrated(model, "row-sum", WEIGHT)
+    schedules: dict[str, Schedule] = {"": Constant(WEIGHT), ", guidance at 8 of them": Interval(WEIGHT, 0.2, 0.6)}
+    runs = [(STEPS, name, "") for name in ("every step", "every 2 steps", BY_NOISE, "best", AS_CFG, "free")]
+    steps: dict[str, dict[str, list[Step]]] = {}
+    for count, refresh, where in (*runs, (50, AS_CFG, ""), (STEPS, AS_CFG, ", guidance at 8 of them")):
+        named = steps[f"{count} steps, {refresh}{where}"] = {}
+        for estimator in ESTIMATORS:
+            method = Method(estimator=estimator, refresh=refresh, measured=curve if refresh == "free" else None)
+            guided = ScheduledWeight(schedules[where]).install(rectified(model, method))
+            sample(guided, WEIGHT, steps=count)
+            named[estimator] = ran(guided).steps
+    return steps
 
 
 def main() -> None:
@@ -245,8 +265,10 @@ def main() -> None:
             known = "; ".join(MODELS)
             sys.exit(f"Expected one of the models {known}, but got '{name}'.\nName one of these, or none for all.")
     with torch.no_grad():  # not inference mode: the paper's way needs weights that can require grad
+        with torch.inference_mode():
+            runs = playground_runs()
         for name in sys.argv[1:] or MODELS:
-            print_cost(name)
+            print_cost(name, runs)
 
 
 if __name__ == "__main__":

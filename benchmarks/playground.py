@@ -20,6 +20,7 @@ from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.sampling import Guidance
 from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
+from reg_pack.reg_core.refresh import AS_CFG
 from reg_pack.reg_core.schedule import SNR, Interval
 
 WEIGHT, STEPS, BATCH, ROUNDS = 3.0, 20, 10, 7
@@ -32,27 +33,25 @@ def reg(model: Model, form: str = "row-sum", estimator: str = "reverse", refresh
     return Guidance(Method(form=form, estimator=estimator, refresh=refresh)).install(model)
 
 
-def sample(model: Model, weight: float = WEIGHT, seed: int = 1) -> Tensor:
+def sample(model: Model, weight: float = WEIGHT, seed: int = 1, steps: int = STEPS) -> Tensor:
     positive, negative = class_conditioning(list(range(BATCH))), class_conditioning([UNCONDITIONAL])
     latent = {"samples": torch.zeros(BATCH, 16, 8, 8)}
-    settings = (seed, STEPS, weight, "euler", "simple")
+    settings = (seed, steps, weight, "euler", "simple")
     return nodes.common_ksampler(model, *settings, positive, negative, latent)[0]["samples"]
 
 
 def print_cost(model: Model) -> None:
     ways = {
         "CFG": model,
-        "REG row-sum, reverse: the paper": reg(model),
-        "REG row-sum, reverse, every 2 steps": reg(model, refresh="every 2 steps"),
-        "REG row-sum, reverse, every 3 steps": reg(model, refresh="every 3 steps"),
-        "REG row-sum, reverse, every 4 steps": reg(model, refresh="every 4 steps"),
-        "REG row-sum, reverse, by noise (auto)": reg(model, estimator="auto", refresh="auto"),
-        "REG row-sum, finite difference": reg(model, estimator="finite difference"),
-        "REG row-sum, finite difference, by noise": reg(model, estimator="finite difference", refresh="by noise"),
-        "REG row-sum, forward": reg(model, estimator="forward"),
-        "REG directional, reverse": reg(model, "directional"),
-        "REG directional, reverse, by noise": reg(model, "directional", refresh="by noise"),
-        "REG directional, finite difference": reg(model, "directional", "finite difference"),
+        "REG row-sum, reverse, every step: the paper": reg(model),
+        "REG row-sum, reverse, best": reg(model, refresh="best"),
+        "REG row-sum, reverse, as CFG (auto)": reg(model, estimator="auto", refresh="auto"),
+        "REG row-sum, finite difference, every step": reg(model, estimator="finite difference"),
+        "REG row-sum, finite difference, as CFG": reg(model, estimator="finite difference", refresh=AS_CFG),
+        "REG row-sum, forward, every step": reg(model, estimator="forward"),
+        "REG directional, reverse, every step": reg(model, "directional"),
+        "REG directional, reverse, as CFG (auto)": reg(model, "directional", estimator="auto", refresh="auto"),
+        "REG directional, finite difference, every step": reg(model, "directional", "finite difference"),
     }
     runs = {name: (lambda way=way: sample(way)) for name, way in ways.items()}
     interval = ScheduledWeight(Interval(WEIGHT, 0.2, 0.6)).install(reg(model, estimator="auto", refresh="auto"))
@@ -81,32 +80,6 @@ def distance(a: Tensor, b: Tensor) -> float:
     return float((a - b).flatten(1).norm(dim=1).mean())
 
 
-def print_factor(model: Model) -> None:
-    """The factor R of the row-sum form at each step, read off the predictions that the sampler gets."""
-    rows: list[list[float]] = []
-    guided = reg(model)
-
-    def record(executor: Any, inner: Any, conds: Any, x: Tensor, sigma: Tensor, options: Any) -> Any:
-        conditional, rectified = executor(inner, conds, x, sigma, options)
-        unconditional = executor.original(inner, conds, x, sigma, options)[1]
-        gap, change = conditional - unconditional, conditional - rectified
-        visible = gap.abs() > 0.05 * gap.abs().amax()
-        factor = (change / gap)[visible]
-        quantiles = factor.quantile(torch.tensor([0.05, 0.5, 0.95])).tolist()
-        rows.append([float(sigma[0]), float(factor.mean()), float(factor.std()), *quantiles])
-        return [conditional, rectified]
-
-    kind = "calc_cond_batch"
-    guided.wrappers[kind] = {"record": [record], **guided.wrappers[kind]}
-    sample(guided)
-    print(
-        "\n| step | sigma | mean R | standard deviation | 5 % | median | 95 % |"
-        "\n| --- | --- | --- | --- | --- | --- | --- |"
-    )
-    for step, row in enumerate(rows):
-        print(f"| {step} | " + " | ".join(f"{value:.2f}" for value in row) + " |")
-
-
 def print_saturation(model: Model) -> None:
     ways = {
         "CFG": lambda weight: sample(model, weight),
@@ -128,7 +101,6 @@ def main() -> None:
     with torch.inference_mode():  # as in the host's nodes
         model = comfy.sd.load_diffusion_model(str(REPOSITORY / "playground" / "reg_playground_digits.safetensors"))
         print_cost(model)
-        print_factor(model)
         print_saturation(model)
 
 

@@ -5,6 +5,7 @@ python run.py bench ranges (needs scikit-learn, which has the real digits)
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,7 @@ import comfy.sd
 import comfy.utils
 import torch
 import torch.nn.functional as F
+from frontier import calibrated
 from sklearn.datasets import load_digits
 from sklearn.svm import SVC
 from torch import Tensor
@@ -28,7 +30,8 @@ from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.sampling import Guidance
 from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
-from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Interval, Linear, Schedule
+from reg_pack.reg_core.rectification import FORMS
+from reg_pack.reg_core.schedule import SNR, Constant, Cosine, Exponential, Interval, Linear, Schedule
 
 STEPS, CLASSES, SEEDS = 20, 10, 5
 PER_CLASS = 10  # images of each digit for each seed
@@ -86,6 +89,10 @@ def scheduled(model: Model, schedule: Schedule) -> Model:
     return ScheduledWeight(schedule).install(model)
 
 
+def rising(start: float, end: float) -> Exponential:
+    return Exponential(start, math.log(end / start))
+
+
 def print_table(judge: Judge, ways: Mapping[str, tuple[Model, float]]) -> None:
     print("\n| | accuracy | distance to real digits | contrast | outside |\n| --- | --- | --- | --- | --- |")
     for name, (model, weight) in ways.items():
@@ -116,7 +123,9 @@ def main() -> None:
             | {f"linear {a:g} to {b:g}": (scheduled(model, Linear(a, b)), w) for a, b in ((w, 1.0), (1.0, w))}
             | {f"cosine, power {p:g}": (scheduled(model, Cosine(w, p)), w) for p in (0.5, 1.0, 2.0, 4.0)}
             | {f"interval {a:.0%} to {b:.0%}": (scheduled(model, Interval(w, a, b)), w) for a, b in RANGES}
-            | {f"SNR, spread {s:g}": (scheduled(model, SNR(w, s)), w) for s in (0.25, 0.5, 1.0, 2.0, 4.0)},
+            | {f"SNR, spread {s:g}": (scheduled(model, SNR(w, s)), w) for s in (0.25, 0.5, 1.0, 2.0, 4.0)}
+            | {f"exponential {a:g} to {w:g}": (scheduled(model, rising(a, w)), w) for a in (4.0, 2.5, 1.5, 1.0)}
+            | {f"measured by REG {form}": (scheduled(model, calibrated(model, form, w)), w) for form in FORMS},
         )
 
 

@@ -21,7 +21,7 @@ from .pack import load
 from .ports import claim_port
 
 COST = "cost"
-BENCHMARKS = ("playground", "precision", COST)
+BENCHMARKS = ("playground", "frontier", "precision", COST)
 RANGES = "ranges"  # only when it is named: it needs the real digits, which come with a test tool
 INTERRUPTED, NO_TESTS_COLLECTED = 2, 5  # exit codes of pytest
 # A process for each processor, but no more than there is memory for (1.5 GB each).

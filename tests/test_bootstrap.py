@@ -293,7 +293,9 @@ def test_unknown_benchmark_is_said_before_anything_is_fetched() -> None:
     command = [sys.executable, str(ROOT / "run.py"), "bench", "magic"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
-    assert "Expected one of the benchmarks playground, precision, cost, ranges, but got 'magic'" in ended.stderr
+    assert (
+        "Expected one of the benchmarks playground, frontier, precision, cost, ranges, but got 'magic'" in ended.stderr
+    )
 
 
 @pytest.mark.parametrize(
