@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterable, Sequence
 
 from .rectification import FORMS
+from .refresh import SAME
 from .schedule import Measured
 from .table import lookup, shown
 from .trace import RECTIFIED, Step, square_sums
 
-SAME = 1.001
-"""Noise-to-signal ratios closer than this are one level."""
 DIGITS = 4
 """Of the numbers of a written schedule: levels that are further apart than ``SAME`` stay apart."""
 EXAMPLE = '{"points": [[0.5, 0.9], [2, 0.3]]}'

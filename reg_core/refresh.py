@@ -189,6 +189,7 @@ class Refresh:
     """``noise-to-signal ratio -> factor``, from an earlier run: what holds until the first product."""
     _computed: list[Computed] = field(default_factory=list)
     _computed_size: float = 0.0
+    _asked_size: float | None = None
     _before: float = math.inf
     _index: int = 0
     _lost: bool = False
@@ -212,7 +213,7 @@ class Refresh:
             self.sparing.forget()
         before = math.inf if noise > SAME * self._before else self._before
         computed = self._computed[-1].noise if self._computed else None
-        size = self._size(noise) if self._policy.follows_size else None
+        size = self._asked_size = self._size(noise) if self._policy.follows_size else None
         state = self._lost, self._index, self.planned, size, self._computed_size, self._spent
         due = self._policy.due(Moment(noise, before, computed, *state))
         self._before, self._lost, self._index = noise, False, self._index + 1
@@ -236,13 +237,14 @@ class Refresh:
         return form.size(product, last.gap)
 
     def spares(self, noise: float) -> bool:
-        """Whether D_u may be left out at this evaluation, for which no product is due.
+        """Whether D_u may be left out at this evaluation, for which ``due`` has just said that no product is.
 
         Before the first product, and where no factor was measured before, it may: G is 0, its limit in pure noise.
         """
         if self._computed and not self._policy.sparing:
             return False
-        return self.sparing.allows(self._size(noise) or 0.0, noise)
+        size = self._asked_size if self._policy.follows_size else self._size(noise)  # it costs a transfer
+        return self.sparing.allows(size or 0.0, noise)
 
     def spares_with(self, product: Tensor) -> bool:
         """Whether D_u may be left out at this evaluation, whose product was computed without it."""

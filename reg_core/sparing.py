@@ -40,8 +40,10 @@ class Sparing:
     def allows(self, size: float, noise: float) -> bool:
         """Whether D_u may be left out where ``|G| / |g|`` is ``size``; False for one that is no number.
 
-        A gap changes by about the logarithm of the noise in its size.
+        A gap changes by about the logarithm of the noise in its size, so that none serves where there is no noise.
         """
         if self.tolerance == 0 or self.gap is None:
             return size <= (BLIND if self.tolerance else 0.0)
+        if not (self._noise > 0 and noise > 0):
+            return False
         return size <= MOST and size * abs(math.log(self._noise / noise)) <= self.tolerance

@@ -339,3 +339,15 @@ def test_by_noise_keeps_the_effect_of_every_step(form: str, share: float) -> Non
     kept_share, computed = kept(form, BY_NOISE)
     assert 0 < computed <= POLICY.products(STEPS)
     assert kept_share >= share
+
+
+@every_form
+@pytest.mark.parametrize("policy", [name for name, policy in REFRESHES.items() if policy.sparing])
+def test_no_gap_serves_to_or_from_where_there_is_no_noise(form: str, policy: str) -> None:
+    for kept, asked in [(1.0, 0.0), (0.0, 1.0), (0.0, 0.0)]:
+        refresh, gap = Refresh(policy, form, measured=lambda noise: 0.1), draw(2, 5)
+        refresh.due(2.0, gap.shape)
+        refresh.keep(2.0, gap, 0.1 * gap)
+        refresh.sparing.keep(kept, gap)
+        refresh.due(asked, gap.shape)
+        assert not refresh.spares(asked)
