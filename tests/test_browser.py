@@ -322,6 +322,7 @@ FEED = """async ([id, steps]) => {
     for (const { addedNodes } of records) counts.shapes += addedNodes.length
   })
   watch.observe(root, { subtree: true, childList: true })
+  chart.ariaLabel = "" // a run that was not finished may be shown on this workflow too, until this one begins
   const frame = () => new Promise((done) => requestAnimationFrame(() => done(counts.frames++)))
   for (const [index, step] of steps.entries()) {
     app.api.dispatchCustomEvent("reg.step", { inspectors: [id], run: "fed", index, total: steps.length, steps: [step] })
