@@ -21,7 +21,7 @@ LOCALES = REPOSITORY / "locales"
 ENGLISH = "en"
 NODES, WORDS = "nodeDefs.json", "main.json"
 HOSTS_OWN_OPTIONS = {"sampler_name", "scheduler"}
-HOSTS_OWN_CATEGORIES = {"advanced", "guidance", "model", "sampling", "guiders"}
+SAME_CATEGORIES = {"REG", "sampling"}  # a name, and a word that the user interface knows
 MESSAGE_FORMAT = set("{}@|")  # the page reads {name}, @:key and a | b as placeholders, links and plurals
 
 Place = tuple[str, ...]
@@ -69,7 +69,7 @@ def english(nodes: Iterable[Any]) -> dict[str, Any]:
 def categories(nodes: Iterable[Any]) -> Texts:
     """Return the words of the nodes' categories for which the user interface brings no translation."""
     words = {word for node in _shown(nodes) for word in node.GET_SCHEMA().category.split("/")}
-    return {("nodeCategories", word): word for word in words - HOSTS_OWN_CATEGORIES}
+    return {("nodeCategories", word): word for word in words - SAME_CATEGORIES}
 
 
 def _shown(nodes: Iterable[Any]) -> list[Any]:
@@ -77,9 +77,10 @@ def _shown(nodes: Iterable[Any]) -> list[Any]:
 
 
 def _input_texts(name: str, kind: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"name": name, "tooltip": settings["tooltip"]}
+    entry: dict[str, Any] = {"name": settings.get("display_name", name), "tooltip": settings["tooltip"]}
     if kind == "COMBO" and name not in HOSTS_OWN_OPTIONS:
-        entry["options"] = {option: option for option in settings["options"]}
+        said = sys.modules[f"{ALIAS}.nodes.inputs"].OPTION_WORDS
+        entry["options"] = {option: said.get(option, option) for option in settings["options"]}
     return entry
 
 

@@ -16,10 +16,10 @@ class RectifiedGuidance(RectifiedNode):
         return io.Schema(
             node_id="REG_Guidance",
             display_name="Rectified Gradient Guidance (REG)",
-            category="advanced/guidance",
+            category="REG",
             description="Corrects classifier-free guidance with the gradient of the model, so that high cfg keeps "
             "natural contrast and detail. Works under every sampler and guider.",
-            search_aliases=["REG", "rectified gradient guidance", "cfg", "guidance"],
+            search_aliases=["REG", "cfg", "guidance", "burn", "burnt", "fried", "oversaturated", "contrast"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to guide. Connect the result to a sampler or guider."),
                 *rectification_inputs(),

@@ -19,7 +19,7 @@ class RectifiedGuider(RectifiedNode):
         return io.Schema(
             node_id="REG_Guider",
             display_name="REG Guider",
-            category="model/sampling/guiders",
+            category="REG/sampling",
             description="CFG guider with Rectified Gradient Guidance and an optional guidance schedule built in.",
             search_aliases=["REG", "rectified gradient guidance", "guider"],
             inputs=[
@@ -45,7 +45,7 @@ class RectifiedAutoGuider(RectifiedNode):
         return io.Schema(
             node_id="REG_AutoGuider",
             display_name="REG AutoGuider",
-            category="model/sampling/guiders",
+            category="REG/sampling",
             description="Guides away from a weaker version of the model instead of a negative prompt (autoguidance), "
             "with Rectified Gradient Guidance built in.",
             search_aliases=["REG", "autoguidance", "skip layer guidance", "perturbed attention", "guider"],

@@ -17,6 +17,17 @@ from .kinds import CheckedNode
 from .messages import message
 
 GuidanceScheduleType = io.Custom("GUIDANCE_SCHEDULE")
+OPTION_WORDS = {
+    "row-sum": "row-sum (as published)",
+    "directional": "directional (milder)",
+    "reverse": "reverse (exact)",
+    "finite difference": "finite difference (any model)",
+    "every step": "every step (as published)",
+    "best": "best (a little above CFG)",
+    "as CFG": "as CFG (no extra compute)",
+    "free": "free (a measured curve)",
+}
+"""How the page says the options that alone say little, in English; saved workflows have the options themselves."""
 
 
 def knows_its_id() -> dict[str, Any]:
@@ -92,6 +103,7 @@ def percent_inputs() -> list[io.Float.Input]:
     return [
         io.Float.Input(
             "start_percent",
+            display_name="start",
             default=0.0,
             min=0.0,
             max=1.0,
@@ -100,6 +112,7 @@ def percent_inputs() -> list[io.Float.Input]:
         ),
         io.Float.Input(
             "end_percent",
+            display_name="end",
             default=1.0,
             min=0.0,
             max=1.0,
@@ -127,6 +140,7 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             "form",
             options=list(FORMS),
             default="row-sum",
+            advanced=True,
             tooltip="row-sum: as in the paper, one factor per latent element. directional: corrects along the guidance "
             "itself; milder, and independent of what the latent channels mean.",
         ),
@@ -134,6 +148,7 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
             "estimator",
             options=[AUTO, *ESTIMATORS],
             default=AUTO,
+            advanced=True,
             tooltip="How the model's Jacobian is computed. auto: reverse if the model has a gradient, otherwise finite "
             "difference. reverse: exact; one backward pass, the most memory. forward: exact for symmetric Jacobians; "
             "slow. finite difference: one more evaluation, no gradients; works with every model.",
@@ -147,6 +162,7 @@ def rectification_inputs(raw_schedule: bool | None = None) -> list[io.Input]:
         ),
         io.Combo.Input(
             "refresh",
+            display_name="budget",
             options=[AUTO, *REFRESHES],
             default=AUTO,
             optional=True,
@@ -174,7 +190,7 @@ def measured_input() -> io.Input:
         "measured",
         optional=True,
         tooltip="The curve that REG measured in a run before: Guidance Schedule: Measured, or the schedule of an "
-        "Inspector. It holds until the first Jacobian is computed; refresh free follows it throughout.",
+        "Inspector. It holds until the first Jacobian is computed; budget free follows it throughout.",
     )
 
 

@@ -38,7 +38,7 @@ class RectifiedKSampler(RectifiedNode):
         return io.Schema(
             node_id="REG_KSampler",
             display_name="KSampler (REG)",
-            category="model/sampling",
+            category="REG/sampling",
             description="KSampler with Rectified Gradient Guidance and an optional guidance schedule built in.",
             search_aliases=["REG", "rectified gradient guidance", "sampler"],
             inputs=[
@@ -79,7 +79,7 @@ class RectifiedKSamplerAdvanced(RectifiedNode):
         return io.Schema(
             node_id="REG_KSamplerAdvanced",
             display_name="KSampler Advanced (REG)",
-            category="model/sampling",
+            category="REG/sampling",
             description="KSampler (Advanced), to sample only some of the steps, with Rectified Gradient Guidance and "
             "an optional guidance schedule built in.",
             search_aliases=["REG", "rectified gradient guidance", "sampler", "refiner"],

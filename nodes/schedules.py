@@ -26,7 +26,7 @@ from .inputs import GuidanceScheduleType, RangedNode, cfg_input, knows_its_id, p
 from .kinds import CheckedNode
 from .messages import message
 
-CATEGORY = "advanced/guidance/schedules"
+CATEGORY = "REG/schedules"
 
 
 class Written(NamedTuple):
@@ -61,7 +61,7 @@ def _schema(node_id: str, name: str, description: str, inputs: list[Any]) -> io.
         display_name=f"Guidance Schedule: {name}",
         category=CATEGORY,
         description=description,
-        search_aliases=["cfg schedule", "guidance schedule", name.lower()],
+        search_aliases=["schedule", "cfg schedule", "guidance schedule", name.lower()],
         inputs=inputs,
         outputs=[GuidanceScheduleType.Output("schedule", tooltip="For Apply Guidance Schedule and the REG nodes.")],
     )
@@ -73,9 +73,9 @@ class ApplySchedule(CheckedNode):
         return io.Schema(
             node_id="REG_ApplySchedule",
             display_name="Apply Guidance Schedule",
-            category="advanced/guidance",
+            category=CATEGORY,
             description="Lets the guidance weight follow a schedule instead of the sampler's cfg, with or without REG.",
-            search_aliases=["cfg schedule", "dynamic cfg", "guidance schedule"],
+            search_aliases=["schedule", "cfg schedule", "dynamic cfg", "guidance schedule"],
             inputs=[
                 io.Model.Input("model", tooltip="The model to guide. Connect the result to a sampler or guider."),
                 GuidanceScheduleType.Input(

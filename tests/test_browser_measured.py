@@ -1,4 +1,4 @@
-"""Make schedule in a real browser, in both renderers: one click puts what REG measured in its place, one undo back."""
+"""What a click does to a workflow in a real browser, in both renderers, with one undo: Make schedule, and Add REG."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PICTURE = """() => {
 }"""
 MENU = """(id) => {
   const node = app.rootGraph.getNodeById(id)
-  const items = app.collectNodeMenuItems(node).filter((item) => item?.content.startsWith("REG: "))
+  const items = app.collectNodeMenuItems(node).filter((item) => /^(REG: |Add REG)/.test(item?.content))
   return items.map(({ content, disabled }) => [content, Boolean(disabled)])
 }"""
 CHOOSE = """(id) => {
   const node = app.rootGraph.getNodeById(id)
-  app.collectNodeMenuItems(node).find((item) => item?.content.startsWith("REG: ")).callback()
+  app.collectNodeMenuItems(node).find((item) => /^(REG: |Add REG)/.test(item?.content)).callback()
 }"""
 
 
@@ -240,3 +240,27 @@ def test_curve_is_saved_with_the_workflow(page: Page) -> None:
     made = page.prompt()
     page.load(json.loads(json.dumps(page.saved())), "shared")
     assert page.prompt() == made
+
+
+@pytest.mark.parametrize("at", ["1", "15"])
+def test_reg_is_added_by_the_menu_of_a_loader_or_a_sampler(page: Page, at: str) -> None:
+    """Behind the loader every user of its model gets REG, in front of a sampler that sampler only."""
+    plain = inspected()
+    del plain["14"], plain["16"]
+    plain["15"]["inputs"]["model"] = ["1", 0]
+    plain["25"] = node("KSampler", **plain["15"]["inputs"])
+    open_workflow(page, plain)
+    page.fit()
+    before = page.prompt()
+    assert page.evaluate(MENU, at) == [["Add REG", False]] and page.evaluate(MENU, "3") == []
+    page.evaluate(CHOOSE, at)
+    page.settle()
+    made = page.prompt()
+    (reg,) = set(made) - set(before)
+    assert made[reg]["class_type"] == "REG_Guidance" and made[reg]["inputs"]["model"] == ["1", 0]
+    assert [made[sampler]["inputs"]["model"] for sampler in ("15", "25")] == [[reg, 0], [reg if at == "1" else "1", 0]]
+    assert page.evaluate(MENU, at) == []  # it is there
+    page.fit()
+    page.screenshot(f"REG added at {at}")
+    undo(page)
+    assert page.prompt() == before

@@ -37,7 +37,7 @@ SENTENCES: list[tuple[list[tuple[str, float | None]], str]] = [
     ([(COMPUTED, 0.01), (COMPUTED, 0.02)], "by less than 2% at every step: it is plain CFG to the eye."),
     ([], "guider computes its predictions itself"),
     ([(UNGUIDED, None)] * 2, "no guidance to rectify"),
-    ([(UNGUIDED, None), (OUTSIDE, None)], "between start_percent and end_percent"),
+    ([(UNGUIDED, None), (OUTSIDE, None)], "between start and end"),
     ([(UNUSABLE, None), (OUTSIDE, None)], "could not be used at any step"),
     ([(COMPUTED, None), (EXTRAPOLATED, None)], "give the same prediction"),
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,11 +20,17 @@ DOCS = Path(__file__).parents[1] / "web" / "docs"
 SCHEMAS = {schema.node_id: schema for schema in (node.define_schema() for node in NODES) if not schema.is_dev_only}
 LARGEST = 150_000  # bytes of a picture
 
+
+def shown(inputs: Iterable[Any]) -> set[str]:
+    """The names of inputs as the page has them."""
+    return {spec.display_name or spec.id for spec in inputs}
+
+
 # A page that says this sentence leaves these inputs to the page or node that it names.
 SENTENCES = {
-    "see the help of Rectified Gradient Guidance": {spec.id for spec in [*rectification_inputs(), measured_input()]},
+    "see the help of Rectified Gradient Guidance": shown([*rectification_inputs(), measured_input()]),
     "as in the KSampler": {"model", "positive", "negative", "latent_image"}
-    | {spec.id for spec in [*sampler_inputs(), denoise_input()]},
+    | shown([*sampler_inputs(), denoise_input()]),
 }
 
 
@@ -69,7 +77,7 @@ def test_page_has_a_picture_when_to_use_it_and_its_cost(node_id: str) -> None:
 @pytest.mark.parametrize("node_id", SCHEMAS)
 def test_every_input_is_named(node_id: str) -> None:
     covered = {name for sentence, names in SENTENCES.items() if sentence in page(node_id) for name in names}
-    named, existing = inputs_on(node_id), {spec.id for spec in SCHEMAS[node_id].inputs}
+    named, existing = inputs_on(node_id), shown(SCHEMAS[node_id].inputs)
     assert named <= existing, "the page names inputs that the node does not have"
     assert existing <= named | covered, "the page does not name all inputs"
 

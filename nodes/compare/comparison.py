@@ -43,7 +43,7 @@ class Compare(CheckedNode):
             description="Draws a labelled contact sheet that compares REG with plain guidance along two axes: one "
             f"image for each column and row, at most {MOST_TILES}, each with its sampling time. When you add values, "
             "only the new tiles are sampled.",
-            search_aliases=["REG", "xy plot", "contact sheet", "grid", "compare cfg"],
+            search_aliases=["REG", "xy", "xy plot", "contact sheet", "grid", "compare cfg"],
             inputs=[
                 io.Model.Input("model", raw_link=True, tooltip="The model without REG; the sheet adds REG itself."),
                 io.Conditioning.Input("positive", raw_link=True, tooltip="What the image should show."),

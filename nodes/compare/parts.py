@@ -25,7 +25,7 @@ from ..messages import message
 from .contact_sheet import Cell, draw
 from .tile import MATCHED, MEASURED
 
-CATEGORY = "advanced/guidance"
+CATEGORY = "REG"
 StopwatchType = io.Custom("REG_STOPWATCH")
 TilesType = io.Custom("REG_TILES")
 LayoutType = io.Custom("REG_SHEET_LAYOUT")

@@ -70,7 +70,7 @@ class Inspector(CheckedNode):
         return io.Schema(
             node_id="REG_Inspector",
             display_name="REG Inspector",
-            category="advanced/guidance",
+            category="REG",
             description="Shows what REG does while the sampler runs: the factor, the effective weight, the guidance "
             "before and after, and the time. After the run it gives a picture with heat maps, a sentence, a table and "
             "a schedule.",

@@ -61,7 +61,7 @@ MESSAGES: dict[str, Message] = {
         "Raise cfg above 1.",
     ),
     "no-effect-range": Message(
-        "no effect: no guided step of this run lies between start_percent and end_percent. Widen the range.",
+        "no effect: no guided step of this run lies between start and end. Widen the range.",
         "The range of REG, or of the schedule, leaves no step on which both act.",
         "Widen the range.",
     ),

@@ -8,7 +8,7 @@ MESSAGES: dict[str, Message] = {
     "cache-bypassed": Message(
         "EasyCache is bypassed on the steps that REG rectifies.",
         "An output cache answers a repeated noise level without asking the model, which leaves no derivative.",
-        "Nothing to do. Raise 'refresh' or narrow the range of REG if the cache should act at more steps.",
+        "Nothing to do. Lower the budget or narrow the range of REG if the cache should act at more steps.",
     ),
     "predictions-coupled": Message(
         "On this model the prompts of a batch act on each other, so REG evaluates positive and negative together. "

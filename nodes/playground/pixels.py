@@ -16,7 +16,7 @@ from torch.nn.functional import interpolate, pixel_shuffle, pixel_unshuffle
 from ..kinds import CheckedNode
 from ..messages import message
 
-CATEGORY = "advanced/guidance/playground"
+CATEGORY = "REG/playground"
 
 
 def decode(latent: Tensor, size: int) -> Tensor:

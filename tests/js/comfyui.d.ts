@@ -65,6 +65,8 @@ type NodeId = number | string
 interface LLink {
   origin_id: NodeId
   origin_slot: number
+  target_id: NodeId
+  target_slot: number
 }
 
 interface LGraphNode {
@@ -79,7 +81,7 @@ interface LGraphNode {
   subgraph?: LGraph
   isVirtualNode?: boolean
   inputs: { name: string; type: string; link?: number | null; widget?: { name: string } }[]
-  outputs: { type: string }[]
+  outputs: { type: string; links: number[] | null }[]
   widgets?: Widget[]
   connect(slot: number, target: LGraphNode, targetSlot: number): void
   disconnectInput(slot: number): void

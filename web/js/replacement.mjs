@@ -2,6 +2,7 @@
 
 import { app } from "../../../scripts/app.js"
 import { linkInto, nodeOf } from "./graph.mjs"
+import { place } from "./placement.mjs"
 import { follow } from "./schedule_nodes.mjs"
 
 /** @typedef {import("./trace.mjs").Trace} Trace */
@@ -9,8 +10,6 @@ import { follow } from "./schedule_nodes.mjs"
 /** The nodes that rectify, which follow a schedule alone where strength is 0. */
 const RECTIFYING = ["REG_Guidance", "REG_Guider", "REG_AutoGuider", "REG_KSampler", "REG_KSamplerAdvanced"]
 const SCHEDULE = "REG_ScheduleMeasured"
-const GAP = 40 // pixels of the canvas between two nodes
-const TITLE = 30 // height of the title above a node
 
 /** @type {WeakMap<LGraphNode, Trace>} the last run that a node has rectified and an inspector has shown */
 const measurements = new WeakMap()
@@ -43,7 +42,7 @@ export function replace(trace, beside) {
   const target = sourceOf(trace)
   app.canvas.emitBeforeChange() // the host records no undo step from here to emitAfterChange
   try {
-    const schedule = (target && connected(target)) ?? add(target ?? beside)
+    const schedule = (target && connected(target)) ?? place(SCHEDULE, target ?? beside, "left")
     write(schedule, "curve", trace.curve)
     write(schedule, "cfg", trace.weight)
     follow(schedule, {
@@ -55,8 +54,8 @@ export function replace(trace, beside) {
     schedule.connect(0, target, slotOf(target, "schedule"))
     target.disconnectInput(slotOf(target, "strength"))
     write(target, "strength", 0)
-    const place = target.graph === beside.graph ? "" : ", in its subgraph"
-    return `The schedule guides “${target.title}”${place} in the place of REG: strength is 0. Queue, or undo.`
+    const where = target.graph === beside.graph ? "" : ", in its subgraph"
+    return `The schedule guides “${target.title}”${where} in the place of REG: strength is 0. Queue, or undo.`
   } finally {
     app.canvas.emitAfterChange()
     app.canvas.setDirty(true, true)
@@ -68,35 +67,6 @@ function connected(target) {
   const origin = linkInto(target, "schedule")?.origin_id
   const node = origin === undefined ? null : target.graph?.getNodeById(origin)
   return node?.comfyClass === SCHEDULE ? node : null
-}
-
-/** A new schedule at the left of a node, where there is room. @param {LGraphNode} node */
-function add(node) {
-  const schedule = LiteGraph.createNode(SCHEDULE)
-  const { graph } = node
-  if (!schedule || !graph) throw new Error("REG: Guidance Schedule: Measured is not there. Reload the page.")
-  const others = graph.nodes.map(boxOf)
-  schedule.pos = [node.pos[0] - schedule.size[0] - GAP, node.pos[1]]
-  graph.add(schedule)
-  for (let moves = 0; moves < others.length; moves++) {
-    const own = boxOf(schedule)
-    const above = others.find((other) => overlap(own, other))
-    if (!above) break
-    schedule.pos = [schedule.pos[0], schedule.pos[1] + above[1] + above[3] + GAP - own[1]]
-  }
-  return schedule
-}
-
-/** Left, top, width and height of a node; the host knows them only once it has drawn it. @param {LGraphNode} node */
-const boxOf = ({ pos, size }) => [pos[0], pos[1] - TITLE, size[0], size[1] + TITLE]
-
-/**
- * Whether two boxes have a place in common.
- * @param {number[]} one
- * @param {number[]} other
- */
-function overlap(one, other) {
-  return [0, 1].every((i) => one[i] < other[i] + other[i + 2] && other[i] < one[i] + one[i + 2])
 }
 
 /**
