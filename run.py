@@ -18,7 +18,7 @@ TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further argumen
 BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
 COMPATIBILITY_HELP = "test REG with every node of ComfyUI on every family of models, and write docs/compatibility.md"
 LOCALES_HELP = "write the English texts of the nodes and docs/messages.md, and list what each language lacks"
-DEMO_HELP = "draw the same digits with CFG and with REG and save one picture that compares them"
+DEMO_HELP = "draw the same pictures with CFG and with REG and save one sheet that compares them"
 
 
 def version_complaint(version: tuple) -> str:

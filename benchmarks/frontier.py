@@ -1,27 +1,26 @@
-"""What REG keeps of its effect at which price, on the playground model, beside the schedules that cost nothing.
+"""What REG keeps of its effect at which price, on the playground models, beside the schedules that cost nothing.
 
 python run.py bench frontier
 
 A table, and reg_frontier.png in the current folder. Nothing here is tuned on the seeds that judge: schedules are
-measured on the seed ``CALIBRATION``.
+measured on the first seed of ``CALIBRATION``, and the spread of SNR is tuned on all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import REPOSITORY  # first: it imports the host
+import harness  # noqa: F401  # first: it imports the host
 
 # isort: split
-import comfy.sd
 import comfy.utils
 import torch
 from torch import Tensor
 
-from playground import SEEDS, STEPS, Model, distance, sample
+from playground import PLAYGROUNDS, SEEDS, STEPS, Model, Playground, distance, sample
 from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.runs import RUNS, key_of
 from reg_pack.nodes.host.sampling import Guidance
@@ -33,7 +32,8 @@ from reg_pack.reg_core.refresh import REFRESHES
 from reg_pack.reg_core.schedule import SNR, Cosine, Measured, Schedule
 from reg_pack.reg_core.trace import Trace
 
-WEIGHTS, CALIBRATION = (3.0, 5.0), 101
+WEIGHTS, CALIBRATION = (3.0, 5.0), range(101, 104)
+SPREADS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def rectified(model: Model, method: Method) -> Model:
@@ -45,19 +45,34 @@ def ran(model: Model) -> Trace:
     return next(iter(RUNS.of(model).values()))
 
 
-def calibrated(model: Model, form: str, weight: float) -> Measured:
+def drawn(model: Model, weight: float, playground: Playground, seeds: Iterable[int] = SEEDS) -> Tensor:
+    return torch.cat([sample(model, weight, seed, playground=playground) for seed in seeds])
+
+
+def calibrated(model: Model, form: str, weight: float, playground: Playground) -> Measured:
     """The schedule that one run of REG measures, on a seed that judges nothing."""
     guided = rectified(model, Method(form=form, estimator="reverse"))
-    sample(guided, weight, CALIBRATION)
+    drawn(guided, weight, playground, CALIBRATION[:1])
     return measured([ran(guided).steps], weight, form)
 
 
-def ways(model: Model, form: str, weight: float) -> Iterator[tuple[str, Model]]:
+def tuned(model: Model, form: str, weight: float, playground: Playground) -> float:
+    """The spread of SNR that comes nearest to REG, on seeds that judge nothing."""
+    exact = drawn(rectified(model, Method(form=form, estimator="reverse")), weight, playground, CALIBRATION)
+
+    def lost(spread: float) -> float:
+        way = ScheduledWeight(SNR(weight, spread)).install(model)
+        return distance(drawn(way, weight, playground, CALIBRATION), exact)
+
+    return min(SPREADS, key=lost)
+
+
+def ways(model: Model, form: str, weight: float, playground: Playground) -> Iterator[tuple[str, Model]]:
     """What is compared, by name."""
-    curve = calibrated(model, form, weight)
+    curve, spread = calibrated(model, form, weight, playground), tuned(model, form, weight, playground)
     free: dict[str, Schedule] = {
         "measured schedule": curve,
-        "SNR schedule, spread 8 (tuned on this model)": SNR(weight, 8.0),
+        f"SNR schedule, spread {spread:g} (tuned on this model)": SNR(weight, spread),
         "SNR schedule, spread 1": SNR(weight),
         "cosine schedule": Cosine(1.0, weight),
     }
@@ -72,10 +87,6 @@ def ways(model: Model, form: str, weight: float) -> Iterator[tuple[str, Model]]:
         yield f"REG by finite difference, {name}", rectified(model, Method(1.0, form, "finite difference", name))
 
 
-def drawn(model: Model, weight: float) -> Tensor:
-    return torch.cat([sample(model, weight, seed) for seed in SEEDS])
-
-
 class Point(NamedTuple):
     """One way: its compute as a share of CFG's, and the share of the effect of REG at every step that it keeps."""
 
@@ -85,7 +96,7 @@ class Point(NamedTuple):
 
 
 PICTURE = Path("reg_frontier.png")
-WIDTH, HEIGHT, LINE = 1280, 500, 17
+WIDTH, HEIGHT, LINE = 1280, 500, 17  # of the picture, of a row of panels, of a name
 COSTS = (0.8, 1.5)
 KEPT = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
 """Lines of the picture. Its height counts in halvings of what is lost, since the last percents are the dear ones."""
@@ -94,11 +105,13 @@ MOST, LEAST = 1.3, 0.02
 REG_COLOUR, SCHEDULE_COLOUR = "#1f6f8b", "#c2703d"
 
 
-def drawn_frontier(panels: Sequence[tuple[str, Sequence[Point]]]) -> Paper:
+def drawn_frontier(rows: Sequence[Sequence[tuple[str, Sequence[Point]]]]) -> Paper:
     """Kept effect over compute, one panel for each title."""
-    paper, width = Paper(WIDTH, HEIGHT), WIDTH / len(panels)
-    for index, (title, points) in enumerate(panels):
-        _panel(paper, (width * index + 16, 16, width * (index + 1) - 16, HEIGHT - 16), title, points)
+    paper = Paper(WIDTH, HEIGHT * len(rows))
+    for row, panels in enumerate(rows):
+        width, top = WIDTH / len(panels), HEIGHT * row
+        for index, (title, points) in enumerate(panels):
+            _panel(paper, (width * index + 16, top + 16, width * (index + 1) - 16, top + HEIGHT - 16), title, points)
     return paper
 
 
@@ -132,28 +145,32 @@ def _panel(paper: Paper, box: tuple[float, float, float, float], title: str, poi
         paper.text((x + 15 * side, foot), name, 13, colour, "lm" if side > 0 else "rm")
 
 
-def points(model: Model, form: str, weight: float) -> Iterator[Point]:
+def points(model: Model, form: str, weight: float, playground: Playground) -> Iterator[Point]:
     """Where each way lies; the seeds are ``SEEDS``."""
-    cfg, exact = drawn(model, weight), drawn(rectified(model, Method(form=form, estimator="reverse")), weight)
-    for name, way in ways(model, form, weight):
-        kept = 1 - distance(drawn(way, weight), exact) / distance(cfg, exact)
+    exact = drawn(rectified(model, Method(form=form, estimator="reverse")), weight, playground)
+    effect = distance(drawn(model, weight, playground), exact)
+    for name, way in ways(model, form, weight, playground):
+        kept = 1 - distance(drawn(way, weight, playground), exact) / effect
         yield Point(name, (ran(way).cost or math.nan) if key_of(way) else 1.0, kept)
 
 
 def main() -> None:
     comfy.utils.set_progress_bar_enabled(False)
-    panels: list[tuple[str, list[Point]]] = []
+    rows: list[list[tuple[str, list[Point]]]] = []
+    print("| model | form | w | way | compute, of CFG's | effect kept |\n| --- | --- | --- | --- | --- | --- |")
     with torch.inference_mode():  # as in the host's nodes
-        model = comfy.sd.load_diffusion_model(str(REPOSITORY / "playground" / "reg_playground_digits.safetensors"))
-        print("| form | w | way | compute, of CFG's | effect kept |\n| --- | --- | --- | --- | --- |")
-        for form, weight in ((form, weight) for form in FORMS for weight in WEIGHTS):
-            panel: list[Point] = []
-            for point in points(model, form, weight):
-                panel.append(point)
-                print(f"| {form} | {weight:g} | {point.way} | {point.cost:.2f} | {point.kept:.1%} |", flush=True)
-            if weight == WEIGHTS[0]:
-                panels.append((f"{form}, w = {weight:g}, {STEPS} steps", panel))
-    drawn_frontier(panels).image.save(PICTURE)
+        for name, playground in PLAYGROUNDS.items():
+            model = playground.load()
+            rows.append([])
+            for form, weight in ((form, weight) for form in FORMS for weight in WEIGHTS):
+                panel: list[Point] = []
+                for point in points(model, form, weight, playground):
+                    panel.append(point)
+                    figures = f"{point.way} | {point.cost:.2f} | {point.kept:.1%}"
+                    print(f"| {name} | {form} | {weight:g} | {figures} |", flush=True)
+                if weight == WEIGHTS[0]:
+                    rows[-1].append((f"{name}, {form}, w = {weight:g}, {STEPS} steps", panel))
+    drawn_frontier(rows).image.save(PICTURE)
     print(f"\nPicture: {PICTURE.resolve()}")
 
 

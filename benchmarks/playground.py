@@ -5,7 +5,7 @@ python run.py bench playground
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness import REPOSITORY, side_by_side  # first: it imports the host
 
@@ -20,6 +20,8 @@ from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.sampling import Guidance
 from reg_pack.nodes.host.scheduling import ScheduledWeight
 from reg_pack.nodes.playground.digits import UNCONDITIONAL, class_conditioning
+from reg_pack.nodes.playground.prompt import conditioning
+from reg_pack.nodes.playground.words import COLOURS, STYLES, SUBJECTS
 from reg_pack.reg_core.refresh import AS_CFG
 from reg_pack.reg_core.schedule import SNR, Interval
 
@@ -29,15 +31,44 @@ FORMS = ("row-sum", "directional")
 Model = Any
 
 
+class Playground(NamedTuple):
+    """A model that ships with the pack, and what it is asked to draw: ``BATCH`` prompts, and none."""
+
+    file: str
+    positive: list[Any]
+    negative: list[Any]
+
+    def load(self) -> Model:
+        return comfy.sd.load_diffusion_model(str(REPOSITORY / "playground" / self.file))
+
+
+def emoji_prompts() -> str:
+    """Subjects in the order of the vocabulary, each second one with a colour, styles in turn."""
+    subjects = SUBJECTS[:: len(SUBJECTS) // BATCH]
+    colours = [COLOURS[i // 2 % len(COLOURS)] if i % 2 else "" for i in range(BATCH)]
+    return "\n".join(f"{colours[i]} {subjects[i]} {STYLES[i % len(STYLES)]}" for i in range(BATCH))
+
+
+PLAYGROUNDS = {
+    "digits": Playground(
+        "reg_playground_digits.safetensors", class_conditioning(list(range(BATCH))), class_conditioning([UNCONDITIONAL])
+    ),
+    "emoji": Playground("reg_playground_emoji.safetensors", conditioning(emoji_prompts()), conditioning("")),
+}
+DIGITS = PLAYGROUNDS["digits"]
+
+
 def reg(model: Model, form: str = "row-sum", estimator: str = "reverse", refresh: str = "every step") -> Model:
     return Guidance(Method(form=form, estimator=estimator, refresh=refresh)).install(model)
 
 
-def sample(model: Model, weight: float = WEIGHT, seed: int = 1, steps: int = STEPS) -> Tensor:
-    positive, negative = class_conditioning(list(range(BATCH))), class_conditioning([UNCONDITIONAL])
+def sample(
+    model: Model, weight: float = WEIGHT, seed: int = 1, steps: int = STEPS, playground: Playground = DIGITS
+) -> Tensor:
     latent = {"samples": torch.zeros(BATCH, 16, 8, 8)}
     settings = (seed, steps, weight, "euler", "simple")
-    return nodes.common_ksampler(model, *settings, positive, negative, latent)[0]["samples"]
+    prompts = playground.positive, playground.negative
+    return nodes.common_ksampler(model, *settings, *prompts, latent)[0]["samples"]
 
 
 def print_cost(model: Model) -> None:
@@ -99,7 +130,7 @@ def print_saturation(model: Model) -> None:
 def main() -> None:
     comfy.utils.set_progress_bar_enabled(False)
     with torch.inference_mode():  # as in the host's nodes
-        model = comfy.sd.load_diffusion_model(str(REPOSITORY / "playground" / "reg_playground_digits.safetensors"))
+        model = DIGITS.load()
         print_cost(model)
         print_saturation(model)
 

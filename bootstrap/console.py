@@ -42,10 +42,6 @@ class Progress:
         """Replace the detail that stands behind the label."""
         self.detail = detail
 
-    def note(self, text: str) -> None:
-        """Write a line that stays."""
-        self._write(text, final=True)
-
     def _tick(self) -> None:
         # Whoever reads the output may have gone; the thread that does the work will meet that too.
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The demo, run in the private environment: one prompt on a ComfyUI of our own, and a sheet of its images."""
+"""The demo, run in the private environment: a contact sheet by REG Compare, on a ComfyUI of our own."""
 
 import argparse
 import io
@@ -13,56 +13,33 @@ from typing import Any
 from urllib.parse import urlencode
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from .cache import open_cache
 from .console import Progress
 from .errors import BootstrapError, last_lines
 from .host import REPOSITORY, host_version
-from .prompts import Prompt
 from .runs import SERVED, log_of, run_folder
 from .server import PACK_NAME, ComfyServer
-from .sheet import Strip, compose, save
 from .watch import Watch
 from .workflow import to_prompt
 
-WORKFLOW_NAME = "playground"
+WORKFLOW_NAME = "3-Compare-settings"
 WORKFLOW_FILE = REPOSITORY / "example_workflows" / f"{WORKFLOW_NAME}.json"
+SERVED_WORKFLOW = "1-Start-here"
 WHAT_TO_SEE = (
-    "Compare CFG with REG in one row: same seed, steps and weight w. "
-    "At w = 1 there is no guidance to correct, so they agree; the differences grow with w."
+    "All tiles of one picture are drawn from the same noise. As cfg rises, CFG burns colours and shapes; REG and the "
+    "schedule that it has measured stay near what the model draws unguided (cfg 1)."
 )
 
 
-def sampler_of(node: str, prompt: Prompt) -> str:
-    """Find the sampler whose images a node saves; raises BootstrapError if there is none."""
-    waiting = [node]
-    while waiting:
-        name = waiting.pop(0)
-        inputs = prompt[name]["inputs"]
-        if "cfg" in inputs:
-            return name
-        waiting += [value[0] for value in inputs.values() if isinstance(value, list)]
-    raise BootstrapError(f"Expected a sampler before node {node} of {WORKFLOW_FILE.name}, but there is none.")
-
-
-def load_images(server: ComfyServer, output: Mapping[str, Any]) -> list[Image.Image]:
-    """Fetch the images that a node has saved."""
-    queries = [urlencode({key: item[key] for key in ("filename", "subfolder", "type")}) for item in output["images"]]
-    return [Image.open(io.BytesIO(server.read(f"/view?{query}"))).convert("RGB") for query in queries]
-
-
-def collect(server: ComfyServer, prompt: Prompt, outputs: Mapping[str, Any], watch: Watch) -> list[Strip]:
-    """Make a strip of each node that has saved images, in the order of the prompt."""
-    strips = []
-    for node in prompt:
-        if not outputs.get(node, {}).get("images"):
-            continue
-        sampler = sampler_of(node, prompt)
-        method = prompt[sampler]["_meta"]["title"].split()[0]
-        weight = float(prompt[sampler]["inputs"]["cfg"])
-        images = load_images(server, outputs[node])
-        strips.append(Strip(method, weight, images, watch.seconds.get(sampler, 0.0)))
-    return strips
+def saved_image(server: ComfyServer, outputs: Mapping[str, Any]) -> Image.Image:
+    """Fetch the image that the workflow has saved; raises BootstrapError if there is none."""
+    saved = [item for output in outputs.values() for item in output.get("images", []) if item["type"] == "output"]
+    if len(saved) != 1:
+        raise BootstrapError(f"Expected one image from {WORKFLOW_FILE.name}, but got {len(saved)}. See {server.log}.")
+    query = urlencode({key: saved[0][key] for key in ("filename", "subfolder", "type")})
+    return Image.open(io.BytesIO(server.read(f"/view?{query}"))).convert("RGB")
 
 
 def draw(server: ComfyServer, workflow: Mapping[str, Any], output: Path) -> None:
@@ -70,30 +47,25 @@ def draw(server: ComfyServer, workflow: Mapping[str, Any], output: Path) -> None
     prompt = to_prompt(workflow, server.get("/object_info"))
     began = time.monotonic()
     with Progress("Drawing") as progress:
-        watch = Watch(prompt, progress)
-        outputs = server.run(prompt, watch.on_event, timeout=3600.0)
-        strips = collect(server, prompt, outputs, watch)
+        outputs = server.run(prompt, Watch(prompt, progress).on_event, timeout=3600.0)
     seconds = time.monotonic() - began
-    if not strips:
-        raise BootstrapError(f"Expected images from {WORKFLOW_FILE.name}, but none were saved. See {server.log}.")
-    count = sum(len(strip.images) for strip in strips)
-    title = "Classifier-free guidance (CFG) and rectified gradient guidance (REG)"
-    about = f"{count} images in {seconds:.0f} s on ComfyUI {host_version(server.host)}; w is the guidance weight (cfg)"
-    texts = {"prompt": json.dumps(prompt), "workflow": json.dumps(workflow)}
+    sheet, texts = saved_image(server, outputs), PngInfo()
+    for name, value in (("prompt", prompt), ("workflow", workflow)):  # where ComfyUI looks for a workflow
+        texts.add_text(name, json.dumps(value))
     try:
-        save(compose(strips, title, about), output, texts)
+        sheet.save(output, format="PNG", pnginfo=texts)
     except OSError as error:
         raise BootstrapError(
             f"Expected to write {output}, but: {error}.\nChoose another file with --output."
         ) from error
-    print(f"\n{output}\n{WHAT_TO_SEE}", flush=True)
+    print(f"\n{output}, drawn in {seconds:.0f} s on ComfyUI {host_version(server.host)}\n{WHAT_TO_SEE}", flush=True)
 
 
 def serve(server: ComfyServer) -> None:
     """Open the user interface with the workflow until Ctrl-C; raises BootstrapError if the server ends before."""
-    address = f"{server.url}/?{urlencode({'template': WORKFLOW_NAME, 'source': PACK_NAME})}"
+    address = f"{server.url}/?{urlencode({'template': SERVED_WORKFLOW, 'source': PACK_NAME})}"
     print(f"\nComfyUI runs at {address}", flush=True)
-    print(f"It opens the workflow, which is also in {PACK_NAME}'s templates and in the picture: drop that on the page.")
+    print(f"It opens the first of {PACK_NAME}'s templates. The workflow of the picture is in it: drop it on the page.")
     print("Ctrl-C stops ComfyUI; the images and workflows that you save in it are kept.", flush=True)
     (server.folder / SERVED).touch()
     webbrowser.open(address)

@@ -1,6 +1,5 @@
-"""What a running prompt does, told to the terminal and timed per node."""
+"""What a running prompt does, told to the terminal."""
 
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,44 +8,30 @@ from .prompts import Prompt
 
 
 class Watch:
-    """Follows the events of a prompt: which node runs, at which step, and how long each one took."""
+    """Follows the events of a prompt: which of its nodes runs, and at which step."""
 
     def __init__(self, prompt: Prompt, progress: Progress) -> None:
         self.prompt = prompt
         self.progress = progress
-        self.seconds: dict[str, float] = {}
-        self._node: str | None = None
-        self._since = 0.0
-        self._steps = 0
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Take in an event of the server."""
-        if kind == "executing":
-            self._turn_to(data.get("node"))
+        if kind == "executing" and data.get("node"):
+            self.progress.update(self._title(data))
         elif kind == "progress":
-            self._step(str(data.get("node")), int(data.get("value", 0)), int(data.get("max", 0)))
+            self._step(data)
         elif kind == "progress_state":
-            for node, state in (data.get("nodes") or {}).items():
+            for state in (data.get("nodes") or {}).values():
                 if state.get("state") == "running":
-                    self._step(node, int(state.get("value", 0)), int(state.get("max", 0)))
+                    self._step(state)
 
-    def _turn_to(self, node: str | None) -> None:
-        now = time.perf_counter()
-        if self._node is not None:
-            self.seconds[self._node] = now - self._since
-            if self._steps > 1:
-                self.progress.note(f"{self._title(self._node)}: {self._steps} steps in {now - self._since:.1f} s")
-        self._node, self._since, self._steps = node, now, 0
-        if node is not None:
-            self.progress.update(self._title(node))
+    def _step(self, state: Mapping[str, Any]) -> None:
+        value, limit = int(state.get("value", 0)), int(state.get("max", 0))
+        if limit > 1:
+            self.progress.update(f"{self._title(state)}: step {value}/{limit}")
 
-    def _step(self, node: str, value: int, limit: int) -> None:
-        if limit <= 1:
-            return
-        if node == self._node:
-            self._steps = limit
-        self.progress.update(f"{self._title(node)}: step {value}/{limit}")
-
-    def _title(self, node: str) -> str:
-        content = self.prompt.get(node, {})
-        return content.get("_meta", {}).get("title") or content.get("class_type", node)
+    def _title(self, event: Mapping[str, Any]) -> str:
+        """The title of a node, or of the node of the prompt that stands for it."""
+        names = (str(event.get(key)) for key in ("display_node", "display_node_id", "node", "node_id"))
+        content = next((self.prompt[name] for name in names if name in self.prompt), {})
+        return content.get("_meta", {}).get("title") or content.get("class_type", "ComfyUI")

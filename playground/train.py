@@ -13,16 +13,16 @@ import argparse
 import copy
 import math
 import os
-import sys
 import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image, ImageDraw, ImageFont
-from safetensors.torch import load_file, save_file
+from flow import flow_loss, save_weights
+from network import SCALE, SHIFT, build_network, sample
+from safetensors.torch import load_file
+from sheet import save_sheet
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.svm import SVC
@@ -31,35 +31,12 @@ from torch.optim.lr_scheduler import LambdaLR
 
 SEED, NULL, GUIDANCE = 0, 10, (1.0, 2.0, 3.0, 5.0)  # class 10 is the unconditional model, 0..9 are the digits
 BATCH, LEARNING_RATE, WARMUP, EMA_DECAY, NULL_SHARE, CHECKPOINT_EVERY = 128, 1e-3, 300, 0.999, 0.15, 1500
-SCALE, SHIFT, FLOW_SHIFT = 1.5305, 0.0609, 3.0  # the host's SD3 latent format and time shift
+CELLS = 8  # of a latent, along one side
 METADATA = {
     "modelspec.title": "REG playground digits",
     "modelspec.description": "Digits; latent = pixel_unshuffle(2 * grey - 1, 4), one-hot of 11 as context and pooled.",
     "modelspec.license": "GPL-3.0",
 }
-
-
-def build_model(comfyui: str) -> nn.Module:
-    """The host's MMDiT with initialised weights, in float32 on the CPU."""
-    sys.path.insert(0, comfyui)
-    sys.argv = [sys.argv[0], "--cpu", "--use-pytorch-cross-attention"]
-    import comfy.options
-
-    comfy.options.enable_args_parsing()
-    from comfy.ldm.modules.diffusionmodules.mmdit import OpenAISignatureMMDITWrapper, get_2d_sincos_pos_embed
-
-    shape = {"input_size": None, "patch_size": 2, "in_channels": 16, "num_patches": 16, "pos_embed_max_size": 4}
-    context = {"target": "torch.nn.Linear", "params": {"in_features": NULL + 1, "out_features": 128}}
-    shape |= {"depth": 2, "qk_norm": "rms", "adm_in_channels": NULL + 1, "context_embedder_config": context}
-    model = OpenAISignatureMMDITWrapper(**shape, dtype=torch.float32, device="cpu", operations=nn)
-    with torch.no_grad():
-        model.pos_embed.copy_(torch.from_numpy(get_2d_sincos_pos_embed(128, 4))[None])
-        for name, parameter in model.named_parameters():
-            if ".ln_" in name:
-                parameter.fill_(1.0)
-            elif "adaLN_modulation" in name or name.startswith("final_layer.linear"):
-                parameter.zero_()
-    return model
 
 
 def render(images: Tensor) -> Tensor:
@@ -76,25 +53,15 @@ def render(images: Tensor) -> Tensor:
     return ((smooth - 0.5) * 1.5 + 0.5).clamp(0.0, 1.0) * (0.6 + 0.4 * torch.rand(n, 1, 1, 1))
 
 
-def time_shift(t: Tensor) -> Tensor:
-    return FLOW_SHIFT * t / (1 + (FLOW_SHIFT - 1) * t)
+def tokens(labels: Tensor) -> Tensor:
+    """The one-hot token [batch, 1, 11] of each class."""
+    return F.one_hot(labels, NULL + 1).float()[:, None]
 
 
-def velocity(model: nn.Module, x: Tensor, t: Tensor, label: Tensor) -> Tensor:
-    one_hot = F.one_hot(label, NULL + 1).float()
-    return model(x, t * 1000, context=one_hot[:, None], y=one_hot)
-
-
-@torch.no_grad()
-def sample(model: nn.Module, label: Tensor, w: float, seed: int, steps: int = 20) -> Tensor:
-    """Euler over the host's "simple" schedule with plain CFG, D = D_u + w (D_c - D_u); pixels, not clamped."""
-    x = torch.randn(len(label), 16, 8, 8, generator=torch.Generator().manual_seed(seed))
-    sigmas = time_shift(1 - torch.arange(steps + 1) / steps)
-    for sigma, after in pairwise(sigmas):
-        v_null = velocity(model, x, sigma.expand(len(x)), torch.full_like(label, NULL))
-        v = v_null + w * (velocity(model, x, sigma.expand(len(x)), label) - v_null)
-        x += (after - sigma) * v
-    return (F.pixel_shuffle(x / SCALE + SHIFT, 4) + 1) / 2
+def draw(network: nn.Module, labels: Tensor, w: float, seed: int) -> Tensor:
+    """Pixels [batch, 1, 32, 32] of the classes by plain CFG, not clamped."""
+    null = tokens(torch.tensor([NULL]))
+    return (F.pixel_shuffle(sample(network, tokens(labels), null, CELLS, w, seed) / SCALE + SHIFT, 4) + 1) / 2
 
 
 def features(pixels: Tensor) -> np.ndarray:
@@ -117,14 +84,6 @@ def make_judge(images: Tensor, labels: Tensor) -> SVC:
     return svm
 
 
-def save(model: nn.Module, output: Path) -> None:
-    state = {key: value.to(torch.float16).contiguous() for key, value in model.state_dict().items()}
-    partial = output.with_name(output.name + ".part")
-    save_file(state, partial, metadata=METADATA | {"format": "pt"})
-    partial.chmod(0o644)
-    os.replace(partial, output)
-
-
 def train(model: nn.Module, images: Tensor, labels: Tensor, steps: int, output: Path) -> nn.Module:
     """Rectified flow, v = noise - x0; returns (and saves now and then) the moving average of the weights."""
     average = copy.deepcopy(model).eval()
@@ -135,9 +94,7 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, steps: int, output: 
         index = torch.randint(len(images), (BATCH,))
         label = labels[index].masked_fill(torch.rand(BATCH) < NULL_SHARE, NULL)
         x0 = (F.pixel_unshuffle(2 * render(images[index]) - 1, 4) - SHIFT) * SCALE  # what the host feeds the network
-        noise = torch.randn_like(x0)
-        t = time_shift(torch.randn(BATCH).sigmoid())  # logit-normal, then the host's shift
-        loss = F.mse_loss(velocity(model, torch.lerp(x0, noise, t[:, None, None, None]), t, label), noise - x0)
+        loss = flow_loss(model, x0, tokens(label))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -149,7 +106,7 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, steps: int, output: 
         if step % 100 == 0:
             print(f"step {step}  loss {np.mean(losses[-100:]):.4f}  {time.monotonic() - start:.0f} s", flush=True)
         if step % CHECKPOINT_EVERY == 0 or step == steps:
-            save(average, output)
+            save_weights(average, output, METADATA)
     print(f"mean loss of the last {len(losses[-500:])} steps: {np.mean(losses[-500:]):.4f}")
     return average
 
@@ -157,25 +114,17 @@ def train(model: nn.Module, images: Tensor, labels: Tensor, steps: int, output: 
 def evaluate(model: nn.Module, judge: SVC) -> None:
     label = torch.arange(10).repeat(50)
     for w in GUIDANCE:
-        made = sample(model, label, w, SEED)
+        made = draw(model, label, w, SEED)
         excess = (made - made.clamp(0, 1)).abs()
         outside = ", ".join(f"{float((excess > m).float().mean()):.1%} by > {m:g}" for m in (0, 0.05, 0.2))
         looks = f"contrast {made.std():.3f}, white {(made > 0.95).float().mean():.1%}, outside [0, 1]: {outside}"
         print(f"w = {w:g}: accuracy {judge.score(features(made), label):.3f}, {looks}")
 
 
-def sample_sheet(model: nn.Module, output: Path) -> None:
-    """One row per guidance scale, one column per digit, the same noise in every row."""
-    left, top, cell = 84, 40, 100
-    sheet = Image.new("L", (left + 10 * cell, top + len(GUIDANCE) * cell), 255)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=24)
-    for row, w in enumerate(GUIDANCE):
-        draw.text((left // 2, top + row * cell + 48), f"w = {w:g}", fill=0, font=font, anchor="mm")
-        for digit, pixels in enumerate(sample(model, torch.arange(10), w, seed=7)):
-            tile = Image.fromarray((pixels[0].clamp(0, 1) * 255).round().byte().numpy())
-            sheet.paste(tile.resize((96, 96), Image.Resampling.BICUBIC), (left + digit * cell, top + row * cell))
-            draw.text((left + digit * cell + 48, top // 2), str(digit), fill=0, font=font, anchor="mm")
-    sheet.save(output, optimize=True)
+def show(model: nn.Module, output: Path) -> None:
+    """Save a sheet: one row per guidance scale, one column per digit, the same noise in every row."""
+    rows = [(f"w = {w:g}", draw(model, torch.arange(10), w, seed=7)) for w in GUIDANCE]
+    save_sheet(rows, [str(digit) for digit in range(10)], output)
 
 
 def main() -> None:
@@ -189,13 +138,13 @@ def main() -> None:
     pixels, labels = (torch.from_numpy(array).long() for array in load_digits(return_X_y=True))
     images = (pixels / 16).view(-1, 1, 8, 8)
     judge = make_judge(images, labels)
-    model = build_model(os.environ["COMFYUI_PATH"])
+    model = build_network(os.environ["COMFYUI_PATH"], NULL + 1, CELLS)
     if options.resume:
         torch.manual_seed(SEED + 1)
         model.load_state_dict(load_file(options.resume))
     average = train(model, images, labels, options.steps, options.output)
     evaluate(average.half().float(), judge)  # rounded as in the file
-    sample_sheet(average, options.output.with_name("samples.png"))
+    show(average, options.output.with_name("samples.png"))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import uuid
 from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -120,6 +121,40 @@ def test_workflows_open_and_are_saved_as_they_are(page: Page) -> None:
         for name, values in widget_values(workflow).items():
             # Inputs may have been appended since it was saved; what was saved stays.
             assert (widget_values(saved)[name] or [])[: len(values or [])] == (values or []), (path.name, name)
+
+
+def test_start_opens_readable_and_runs(page: Page) -> None:
+    """As from the list of templates: all of its nodes in sight, none smaller than its words can be read."""
+    query = urlencode({"template": "1-Start-here", "source": PACK_NAME})
+    page.raw.goto(f"{page.server.url}/?{query}")
+    page.wait_until("() => window.app?.rootGraph?.nodes.some((node) => node.type === 'ImageCompare')")
+    page.settle()
+    page.screenshot("start")
+    assert page.evaluate("() => app.canvas.ds.scale") >= 0.6
+    page.run()
+    page.screenshot("start after its run")
+
+
+@pytest.mark.parametrize("renderer", ["nodes 2.0"])
+def test_search_finds_what_an_artist_asks_for(page: Page, renderer: str) -> None:
+    """Among the first of a double click on the canvas; older pages list nodes, newer ones a tree of them."""
+    page.raw.mouse.dblclick(800, 600)
+    page.raw.wait_for_selector("input:focus")
+    names = {
+        "REG Compare": ["xy"],
+        "Guidance Schedule": ["schedule"],
+        "Rectified Gradient Guidance": ["burn", "burnt", "fried", "oversaturated", "contrast"],
+    }
+    script = """(name) => [...document.querySelectorAll("[role=option], [role=treeitem]")].slice(0, 14).some(
+      (element) => element.innerText.includes(name))"""
+    for name, asked in names.items():
+        for words in asked:
+            page.raw.keyboard.press("Control+A")
+            page.raw.keyboard.type("no node is called this")
+            page.wait_until(f"(name) => !({script})(name)", name)
+            page.raw.keyboard.press("Control+A")
+            page.raw.keyboard.type(words)
+            page.wait_until(script, name, seconds=30)
 
 
 def test_workflow_of_the_first_release_runs(page: Page) -> None:

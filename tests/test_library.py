@@ -1,4 +1,4 @@
-"""reg_core without ComfyUI: the README's examples run as they stand, and a real diffusers UNet is guided right."""
+"""reg_core without ComfyUI: the examples of its page run as they stand, and a real diffusers UNet is guided right."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from diffusers import UNet2DConditionModel
 from reg_core import Rectification, denoiser, guide
 
 ROOT = Path(__file__).parents[1]
-EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "library.md").read_text("utf-8"), re.DOTALL)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda code: code.splitlines()[0])
 def test_example_of_the_readme_runs(example: str) -> None:
     torch.manual_seed(0)
     names: dict[str, torch.Tensor] = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(example, "library.md", "exec"), names)
     assert names["x"].isfinite().all()
 
 

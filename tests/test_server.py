@@ -72,8 +72,9 @@ INPUTS = {
     "REG_ScheduleExponential": ["cfg", "rate"],
     "REG_ScheduleMeasured": ["cfg", "curve"],
     "REG_PlaygroundConditioning": ["classes"],
-    "REG_PlaygroundDecode": ["samples", "size"],
-    "REG_PlaygroundVAE": ["size"],
+    "REG_PlaygroundDecode": ["samples", "size", "model"],
+    "REG_PlaygroundVAE": ["size", "model"],
+    "REG_PlaygroundPrompt": ["text", "negative"],
     "REG_Compare": [
         *["model", "positive", "negative", "latent_image", "vae"],
         *["seed", "steps", "cfg", "sampler_name", "scheduler", "denoise"],
@@ -96,6 +97,7 @@ OUTPUTS = {
     "REG_PlaygroundConditioning": ["CONDITIONING", "CONDITIONING"],
     "REG_PlaygroundDecode": ["IMAGE"],
     "REG_PlaygroundVAE": ["VAE"],
+    "REG_PlaygroundPrompt": ["CONDITIONING", "CONDITIONING"],
     "REG_Compare": ["IMAGE", "IMAGE"],
     "REG_CompareStopwatch": ["MODEL", "REG_STOPWATCH"],
     "REG_CompareTile": ["REG_TILES"],
@@ -348,20 +350,39 @@ def test_interrupt_ends_the_run_and_the_queue_goes_on(server: ComfyServer) -> No
     assert queue_goes_on(server, seed=301)
 
 
-def test_example_workflow_compares_cfg_and_reg(server: ComfyServer) -> None:
-    """Rows of equal noise and weight: alike without guidance; at high weight CFG leaves the range of grey, REG less."""
-    workflow = json.loads((ROOT / "example_workflows" / "playground.json").read_text("utf-8"))
-    prompt = to_prompt(workflow, server.get("/object_info"))
-    outputs = server.run(prompt)
-    drawn = {
-        prompt[name]["_meta"]["title"].removeprefix("Save "): np.stack([picture(server, e) for e in output["images"]])
-        for name, output in outputs.items()
-    }
-    assert set(drawn) == {f"{method} w = {w}" for method in ("CFG", "REG") for w in (1, 2, 3, 5)}
-    assert np.array_equal(drawn["CFG w = 1"], drawn["REG w = 1"])
-    for w in (2, 3, 5):
-        white = {method: (drawn[f"{method} w = {w}"] == 255).mean() for method in ("CFG", "REG")}
-        assert white["CFG"] > white["REG"]
+def example(server: ComfyServer, name: str) -> Prompt:
+    """An example workflow as the prompt that the page would queue."""
+    workflow = json.loads((ROOT / "example_workflows" / f"{name}.json").read_text("utf-8"))
+    return to_prompt(workflow, server.get("/object_info"))
+
+
+def clipped(images: np.ndarray) -> float:
+    """The share of values that lie at an end of their range."""
+    return float(((images == 0) | (images == 255)).mean())
+
+
+def test_sheet_of_the_demo_compares_cfg_reg_and_the_measured_schedule(server: ComfyServer) -> None:
+    """Rows of equal noise and cfg: alike without guidance; at high cfg, CFG drives more values to the ends."""
+    prompt = example(server, "3-Compare-settings")
+    (sheet,) = [name for name, entry in prompt.items() if entry["class_type"] == "REG_Compare"]
+    prompt["tiles"] = node("SaveImage", images=[sheet, 1], filename_prefix="tiles")
+    tiles = np.stack([picture(server, entry) for entry in server.run(prompt)["tiles"]["images"]])
+    unguided, low, middle, high = tiles.reshape(4, 3, 5, *tiles.shape[1:])  # cfg 1, 2, 5, 8; method; prompt
+    for method in (1, 2):
+        assert np.array_equal(unguided[0], unguided[method])
+        for row in (low, middle, high):
+            assert clipped(row[0]) > clipped(row[method])
+    assert clipped(high[0]) > 2 * clipped(unguided[0])
+
+
+def test_start_draws_the_same_noise_with_and_without_reg(server: ComfyServer) -> None:
+    """At most nine nodes beside the note, and the host's slider gets one picture of each."""
+    prompt = example(server, "1-Start-here")
+    (slider,) = [name for name, entry in prompt.items() if entry["class_type"] == "ImageCompare"]
+    outputs = server.run(prompt)[slider]
+    without, rectified = (picture(server, entry) for name in ("a_images", "b_images") for entry in outputs[name])
+    assert len(prompt) <= 9 and without.shape == rectified.shape == (512, 512, 3)
+    assert clipped(without) > clipped(rectified)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "example_workflows").glob("*.json")), ids=lambda path: path.stem)
@@ -499,4 +520,4 @@ def test_schedule_nodes_hear_at_which_noise_levels_they_are_followed(server: Com
 
 def test_templates_of_the_pack_are_offered(server: ComfyServer) -> None:
     offered = server.get("/workflow_templates")
-    assert "playground" in [name for names in offered.values() for name in names]
+    assert "1-Start-here" in [name for names in offered.values() for name in names]

@@ -90,7 +90,7 @@ def test_links_of_the_documents_lead_somewhere(name: str) -> None:
 
 def test_places_that_the_readme_names_are_in_the_code() -> None:
     """A new reader finds from the table the line of the equation, of the decision and of the chart."""
-    rows = re.findall(r"\| `([\w/.]+\.(?:py|js))`: (.+) \|", (ROOT / "README.md").read_text("utf-8"))
+    rows = re.findall(r"\| `([\w/.]+\.(?:py|js))`: (.+) \|", (ROOT / "docs" / "architecture.md").read_text("utf-8"))
     assert {"reg_core/rectification.py", "reg_core/refresh.py", "web/js/inspector.js"} <= {path for path, _ in rows}
     for path, names in rows:
         code = (ROOT / path).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Nodes for the playground model that ships with the pack: class conditioning, and decoding to IMAGE."""
+"""Nodes for the playground models that ship with the pack: their conditioning, and decoding to IMAGE."""
 
 from __future__ import annotations
 
@@ -6,5 +6,6 @@ from comfy_api.latest import io
 
 from .digits import PlaygroundConditioning
 from .pixels import PlaygroundDecode, PlaygroundVAE
+from .prompt import PlaygroundPrompt
 
-NODES: list[type[io.ComfyNode]] = [PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE]
+NODES: list[type[io.ComfyNode]] = [PlaygroundConditioning, PlaygroundDecode, PlaygroundVAE, PlaygroundPrompt]
