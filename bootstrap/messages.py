@@ -10,7 +10,8 @@ PAGE = REPOSITORY / "docs" / "messages.md"
 BEGINNING = """# Messages
 
 Every message of the nodes: why it comes, and what to do. Words in braces stand for what the message fills in. A message
-stands in the log, after "REG:", and on the node; one that stops a run stands in ComfyUI's window of errors.
+stands in the log, after "REG:", and on the node, in a line that has the whole message as its tooltip. One that stops a
+run stands in ComfyUI's window of errors.
 
 <!-- `python run.py locales` writes this page from nodes/messages/. Do not edit it. -->
 """
@@ -29,9 +30,9 @@ def page(catalogue: Any) -> str:
     for topic, messages in catalogue.TOPICS.items():
         lines.append(f"## {topic}\n")
         for name, entry in messages.items():
-            lines.append(
-                f"### {name}\n\n> {_quoted(entry.text)}\n\n*Cause:* {entry.cause}\n\n*Remedy:* {entry.remedy}\n"
-            )
+            on_node = f"*On the node:* {_quoted(entry.line)}\n\n" if entry.line else ""
+            lines.append(f"### {name}\n\n> {_quoted(entry.text)}\n\n{on_node}*Cause:* {entry.cause}\n")
+            lines.append(f"*Remedy:* {entry.remedy}\n")
             if name == "diagnostics-failed":
                 lines.append("`{what}` is one of: " + "; ".join(catalogue.PARTS.values()) + ".\n")
     return "\n".join(lines) + END

@@ -233,5 +233,5 @@ class RectifiedNode(RangedNode):
         method = Method(strength, form, estimator, refresh, checkpointing, measured)
         guidance = Guidance(method, start_percent, end_percent, node_id)
         if schedule is not None:
-            model = ScheduledWeight(schedule, node_id).install(model)
+            model = ScheduledWeight(schedule, node_id, tells=strength == 0).install(model)
         return guidance.install(model)

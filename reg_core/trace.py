@@ -104,6 +104,8 @@ class Trace:
     run to speak of, and ``broken`` at which sampling percents the numbers were not finite. ``altered`` is how far the
     guidance that the sampler received was from the rectified one, ``|H - G| / |G|`` over the run, where another node
     came in between, and 0 where none did; ``undone`` that it was the guidance before rectification.
+    ``strength`` is that of REG, ``scheduled`` says that a schedule set the weight, ``repeated`` that this REG took the
+    place of another.
     """
 
     total: int = 0
@@ -113,6 +115,9 @@ class Trace:
     missing: str = ""
     altered: float = 0.0
     undone: bool = False
+    strength: float = 1.0
+    scheduled: bool = False
+    repeated: bool = False
     broken: list[float] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)

@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import struct
 import uuid
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from bootstrap.server import ComfyServer
 pytestmark = pytest.mark.host
 
 FAULTY = Path(__file__).parent / "fixtures" / "faulty_pack"
-TEXT = 3  # the host's binary event of a text on a node
 Prompt = dict[str, Any]
 
 
@@ -65,14 +63,11 @@ class Page:
 
     async def _listen(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async for message in socket:
-            if message.type is aiohttp.WSMsgType.BINARY:
-                kind, length = struct.unpack(">II", message.data[:8])
-                if kind == TEXT:
-                    name, text = message.data[8 : 8 + length], message.data[8 + length :]
-                    self.texts.append((name.decode(), text.decode()))
-            elif message.type is aiohttp.WSMsgType.TEXT:
+            if message.type is aiohttp.WSMsgType.TEXT:
                 event = json.loads(message.data)
                 self.events.append((event["type"], message.data))
+                if event["type"] == "reg.status":
+                    self.texts.append((event["data"]["node"], event["data"]["details"]))
                 if event["type"] == "execution_error":
                     raise BootstrapError(f"{event['data']['exception_type']}: {event['data']['exception_message']}")
                 if event["type"] == "executing" and event["data"]["node"] is None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from traces import run
 
 from arbitrary import examples
-from reg_pack.nodes.effect import sentence, summary
+from reg_pack.nodes.effect import headline, sentence, summary
 from reg_pack.reg_core.trace import (
     COMPUTED,
+    CONDITIONAL,
     EXTRAPOLATED,
     OUTSIDE,
     PURE_NOISE,
     RECTIFIED,
+    SEPARATE,
     UNGUIDED,
     UNUSABLE,
     Step,
@@ -84,6 +88,40 @@ def test_summary_says_why_auto_chose() -> None:
     assert text.endswith("(row-sum, reverse). Chosen by auto: The model has a gradient and memory for it.")
 
 
+SIZES: list[tuple[list[tuple[float, float]], str]] = [
+    ([(0.2, 0.8), (0.3, 0.7), (0.9, 0.1), (1.0, 0.05)], "REG on: guidance cut by 40%, most of it early."),
+    ([(0.9, 0.1), (1.0, 0.1), (0.4, 0.6), (0.4, 0.6)], "REG on: guidance cut by 32%, most of it late."),
+    ([(0.5, 0.5)] * 4, "REG on: guidance cut by 50%."),
+    ([(1.4, 0.4)] * 4, "REG on: guidance raised by 40%."),
+    ([(0.95, 0.6)] * 4, "REG on: guidance changed by 60%."),
+    ([(1.0, 0.01)] * 4, "REG on, but within 2% of CFG here: bypass it to save time."),
+]
+"""The size of the guidance after REG, as a share of that before, and its change, of each step."""
+
+
+@pytest.mark.parametrize(("sizes", "expected"), SIZES, ids=lambda case: case if isinstance(case, str) else "")
+def test_headline_tells_whether_guidance_became_smaller(sizes: list[tuple[float, float]], expected: str) -> None:
+    trace = run(*[(COMPUTED, change) for _, change in sizes])
+    trace.steps = [
+        replace(step, before=2.0, after=2 * size) for step, (size, _) in zip(trace.steps, sizes, strict=True)
+    ]
+    assert headline(trace) == expected
+
+
+def test_guidance_that_was_left_out_is_gone() -> None:
+    trace = run((CONDITIONAL, 1.0), (CONDITIONAL, 1.0))
+    trace.steps = [replace(step, after=0.0) for step in trace.steps]
+    assert headline(trace) == "REG on: guidance cut by 100%."
+
+
+def test_headline_asks_for_one_thing_at_a_time() -> None:
+    trace = run((COMPUTED, 0.4), (SEPARATE, None))
+    trace.strength, trace.repeated = 1.5, True
+    assert headline(trace) == "Another node stops REG at 1 of 2 steps: remove it."
+    trace.broken = [0.0]
+    assert headline(trace) == "Some steps broke (NaN): load the model as fp32."
+
+
 values = st.none() | st.floats()
 steps = st.builds(
     Step, st.floats(0, 1), st.floats(), st.sampled_from([*RECTIFIED, UNGUIDED]), *[values] * 8, st.none(), values
@@ -93,4 +131,6 @@ steps = st.builds(
 @examples(100)
 @given(st.lists(steps, max_size=6), st.text(max_size=10))
 def test_a_run_is_told_whatever_its_numbers(made: list[Step], missing: str) -> None:
-    assert 0 < len(sentence(Trace(total=len(made), missing=missing, steps=made))) < 600
+    trace = Trace(total=len(made), missing=missing, steps=made)
+    assert 0 < len(sentence(trace)) < 600
+    assert 0 < len(headline(trace)) < 80

@@ -148,9 +148,30 @@ def test_no_two_topics_have_a_message_of_one_name() -> None:
 @pytest.mark.parametrize("name", catalogue.MESSAGES)
 def test_message_is_whole(name: str) -> None:
     """Sentences, and a word on what to do; a reason that is filled in at the end is a sentence itself."""
-    text, cause, remedy = catalogue.MESSAGES[name]
+    text, cause, remedy, line = catalogue.MESSAGES[name]
     assert text.endswith((".", "{reason}")) and cause.endswith(".") and remedy.endswith(".")
     assert len(text) < 400
+    assert values(line) <= values(text)
+
+
+TOLD = sorted(
+    {
+        name
+        for tree in SOURCES.values()
+        for speaker in SPEAKERS
+        for call in calls(tree, speaker)
+        for part in call.args[:1]
+        for inner in calls(part, "message")
+        for name in constants(inner.args[0])
+    }
+)
+
+
+@pytest.mark.parametrize("name", sorted({*TOLD, *(name for name, entry in catalogue.MESSAGES.items() if entry.line)}))
+def test_line_of_a_message_is_short(name: str) -> None:
+    """A node shows it whole, whatever its width."""
+    text, _, _, line = catalogue.MESSAGES[name]
+    assert len(line or text) <= 64 and (line or text).endswith(".")
 
 
 def test_page_of_the_docs_is_what_the_catalogue_says() -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "RESULTS",
     "SCHEDULE_EVENT",
     "STATES",
+    "STATUS_EVENT",
     "STEP_EVENT",
     "TILES_RESULT",
     "TRACE_RESULT",
@@ -21,9 +22,11 @@ __all__ = [
 
 STEP_EVENT = "reg.step"
 SCHEDULE_EVENT = "reg.schedule"
+STATUS_EVENT = "reg.status"
 EVENTS = {
     STEP_EVENT: ("inspectors", "run", "index", "total", "steps"),
     SCHEDULE_EVENT: ("schedules", "percent", "sigma"),
+    STATUS_EVENT: ("node", "prompt", "inputs", "line", "details", "urgent", "holds"),
 }
 """The fields of each event."""
 

@@ -1,4 +1,4 @@
-"""What the artist is told: a line in the log and under the node, live numbers, and a note in the file that is saved."""
+"""What the artist is told: a text in the log, its line on the node, live numbers, a note in the file that is saved."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from typing import Any
 from comfy.model_management import InterruptProcessingException
 
 from ..messages import PARTS, message
-from .prompt import display_node, running_prompt
+from .contract import STATUS_EVENT
+from .prompt import display_node, executing_prompt, running_prompt, written_inputs
 
 logger = logging.getLogger("REG")
 log_warning = partial(logger.warning, "REG: %s")
@@ -62,16 +63,35 @@ def write_down(choice: dict[str, str], node_id: str | None) -> None:
             note(running.get_node(node_id), "rectified guidance", choice)
 
 
-def tell(text: str, node_id: str | None, level: int = logging.INFO) -> None:
-    """Log ``text`` and show it on node ``node_id``, or on the node of the page that it was expanded from.
+def tell(
+    text: str,
+    node_id: str | None,
+    level: int = logging.INFO,
+    line: str = "",
+    urgent: bool | None = None,
+    holds: bool = False,
+) -> None:
+    """Log ``text`` and show its line on node ``node_id``, or on the node of the page that it was expanded from.
 
-    Without a page that waits for the running prompt only the log line is written.
+    The node shows ``line``, by default that of the text, and has the text as its tooltip. ``urgent`` asks for something
+    to be done, as a warning does by default; what ``holds`` is true of the inputs of the node, and not of one run.
+    Without a page that waits for the running prompt only the log is written.
     """
     logger.log(level, "REG: %s", text)
+    if node_id is None:
+        return
     with harmless("text", log_warning):
-        server = _server_with_page()
-        if server is not None and node_id is not None:
-            server.send_progress_text(text, display_node(node_id), server.client_id)
+        shown_on = display_node(node_id)
+        status = {
+            "node": shown_on,
+            "prompt": executing_prompt(),
+            "inputs": written_inputs(shown_on),
+            "line": line or getattr(text, "line", text),
+            "details": text,
+            "urgent": level >= logging.WARNING if urgent is None else urgent,
+            "holds": holds,
+        }
+        send(STATUS_EVENT, status)
 
 
 def send(event: str, data: dict[str, Any]) -> bool:

@@ -13,11 +13,22 @@ from typing import Any
 import nodes  # the host's own module, not the folder of this pack
 
 
+def _context() -> Any:
+    """What the host says of the node that it is executing in this thread; None outside a prompt."""
+    execution = sys.modules.get("comfy_execution.utils")
+    return None if execution is None else execution.get_executing_context()
+
+
 def executing_node() -> str | None:
     """Id of the node that the host is executing in this thread; None outside a prompt."""
-    execution = sys.modules.get("comfy_execution.utils")
-    context = execution.get_executing_context() if execution is not None else None
+    context = _context()
     return None if context is None else context.node_id
+
+
+def executing_prompt() -> str | None:
+    """Id of the prompt that the host is executing in this thread; None outside one."""
+    context = _context()
+    return None if context is None else context.prompt_id
 
 
 def running_prompt() -> Any:
@@ -30,6 +41,12 @@ def display_node(node_id: str) -> str:
     """The node of the page that a node belongs to: itself, or the one that it was expanded from."""
     running = running_prompt()
     return node_id if running is None else running.get_display_node_id(node_id)
+
+
+def written_inputs(node_id: str) -> dict[str, Any]:
+    """What the running prompt has written into the inputs of a node, without those that are linked."""
+    inputs = _part(node_id, "inputs", dict, {})
+    return {name: value for name, value in inputs.items() if not isinstance(value, list)}
 
 
 def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:

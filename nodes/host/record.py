@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...reg_core.factor import places, shown
 from ...reg_core.trace import OUTSIDE, RECTIFIED, SEPARATE, UNUSABLE, Picture, Step, Trace, finite
-from ..effect import others, summary
+from ..effect import concerns, headline, pressing, summary, without_effect
 from ..messages import message
 from .contract import STEP_EVENT
 from .derivative.estimation import Estimation, Outcome
@@ -192,10 +192,13 @@ class GuidanceRecord:
             if self.trace.changed:
                 self.trace.missing = ""  # what is there is worth showing
             selection = estimation.selection
-            method = {"strength": f"{estimation.method.strength:g}", **selection.choice}
+            self.trace.strength = estimation.method.strength
+            method = {"strength": f"{self.trace.strength:g}", **selection.choice}
             settings = ", ".join(f"{name} {value}" for name, value in method.items())
             self.trace.how = " ".join([f"{settings}.", *self.warnings])
             self.trace.form, self.trace.source = estimation.method.form, self.node_id
             reason = selection.reason if estimation.method.estimator == AUTO else ""
             told = summary(self.trace, selection.choice, estimation.states, reason)
-            tell("\n".join([told, *others(self.trace), *self.warnings]), self.node_id)
+            urgent = bool(without_effect(self.trace) or pressing(self.trace) or self.warnings)
+            text = "\n".join([told, *concerns(self.trace), *self.warnings])
+            tell(text, self.node_id, line=headline(self.trace), urgent=urgent)

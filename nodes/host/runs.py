@@ -17,6 +17,10 @@ MOST = 16
 """Runs that are kept, of all REGs: more than a workflow usually samples before its inspectors look."""
 
 
+OFF = "strength is 0"
+"""In the place of a key: what carries it has a REG that does nothing, so there are no runs of it."""
+
+
 class RunLog:
     """The traces of the last runs, oldest first."""
 

@@ -7,7 +7,7 @@ calc cond batch   the two predictions of an evaluation; D_u is replaced by the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import comfy.samplers
@@ -29,7 +29,7 @@ from .noise_level import noise_to_signal
 from .notice import tell, write_down
 from .prompt import executing_node, listeners
 from .record import GuidanceRecord
-from .runs import RUNS, key_of, new_key
+from .runs import OFF, RUNS, key_of, new_key
 
 Model = Any
 
@@ -59,6 +59,8 @@ class Guidance:
     quirks: ModelQuirks = field(default_factory=ModelQuirks, compare=False)
     key: str = field(default_factory=new_key, compare=False)
     """Under which the runs are kept."""
+    repeated: bool = False
+    """Whether it took the place of another REG."""
 
     def __post_init__(self) -> None:
         check_range(self.start_percent, self.end_percent)
@@ -66,21 +68,25 @@ class Guidance:
     def install(self, model: Model) -> Model:
         """A clone of the MODEL that samples with this guidance in place of any REG it had before."""
         model = model.clone()
+        former = model.get_wrappers(WrappersMP.OUTER_SAMPLE, GUIDANCE_KEY)
+        for replaced in former:
+            tell(message("reg-replaced"), replaced.__self__.node_id, holds=True)
+        installed = replace(self, repeated=bool(former))
         wrappers = {
-            WrappersMP.OUTER_SAMPLE: self.outer_sample,
+            WrappersMP.OUTER_SAMPLE: installed.outer_sample,
             WrappersMP.PREPARE_SAMPLING: announce if self._differentiates else None,
-            WrappersMP.CALC_COND_BATCH: self.predict,
+            WrappersMP.CALC_COND_BATCH: installed.predict,
         }
         for kind, wrapper in wrappers.items():
             model.remove_wrappers_with_key(kind, GUIDANCE_KEY)
             if wrapper is not None and self.method.strength != 0:
                 model.add_wrapper_with_key(kind, GUIDANCE_KEY, wrapper)
-        model.model_options.pop(RUNS_KEY, None)
+        model.model_options[RUNS_KEY] = self.key if self.method.strength != 0 else OFF
         if self.method.strength == 0:
             scheduled = SCHEDULE_KEY in model.wrappers.get(WrappersMP.PREDICT_NOISE, {})
-            tell(message("schedule-alone" if scheduled else "strength-zero"), self.node_id)
-        else:
-            model.model_options[RUNS_KEY] = self.key
+            tell(message("schedule-alone" if scheduled else "strength-zero"), self.node_id, holds=True)
+            if former:
+                tell(message("reg-repeated"), self.node_id, urgent=True, holds=True)
         return model
 
     @property
@@ -93,6 +99,9 @@ class Guidance:
             return executor(*args, **kwargs)
         sampler = executing_node()
         run = options[GUIDANCE_KEY] = self._run(listeners(sampler) if sampler is not None else [])
+        wrappers = options["transformer_options"].get("wrappers", {})
+        run.record.trace.scheduled = SCHEDULE_KEY in wrappers.get(WrappersMP.PREDICT_NOISE, {})
+        run.record.trace.repeated = self.repeated
         options["sampler_pre_cfg_function"] = run.record.around(options.get("sampler_pre_cfg_function", []))
         output = executor(*args, **kwargs)
         run.record.report(run.estimation)

@@ -14,6 +14,7 @@ from torch import Tensor
 from ...reg_core.number import HIGHEST, number
 from ...reg_core.schedule import Schedule
 from ...reg_core.table import shown
+from ..effect import span
 from ..messages import message
 from .contract import SCHEDULE_EVENT
 from .keys import SCHEDULE_KEY
@@ -30,6 +31,8 @@ class ScheduledWeight:
 
     schedule: Schedule
     node_id: str | None = None
+    tells: bool = True
+    """Whether it tells what the schedule did; on a node with REG, that does."""
 
     def install(self, model: Model) -> Model:
         """A clone of the MODEL that samples with this schedule in place of any it had before."""
@@ -48,7 +51,13 @@ class ScheduledWeight:
             text = message("guider-ignores-schedule", guider=kind.__name__)
             tell(text, self.node_id, logging.WARNING)
         self._show(executor.class_obj.model_patcher, *args)
-        return executor(*args, **kwargs)
+        weights = executor.class_obj.model_options[SCHEDULE_KEY] = []  # the run's own copy
+        output = executor(*args, **kwargs)
+        if self.tells and weights:
+            none = all(math.isclose(weight, 1.0) for weight in weights)
+            told = message("schedule-one") if none else message("cfg-from-schedule", span=span(weights))
+            tell(told, self.node_id, urgent=none)
+        return output
 
     def _show(self, model: Model, noise: Any, latent: Any, sampler: Any, sigmas: Tensor, *args: Any) -> None:
         """Tell the schedule nodes upstream at which noise levels this run follows them."""
@@ -72,6 +81,7 @@ class ScheduledWeight:
         except ValueError:
             text = message("weight-not-a-number", weight=shown(weight), percent=percent, limit=HIGHEST)
             raise ValueError(text) from None
+        guider.model_options.get(SCHEDULE_KEY, []).append(weight)
         guider.cfg = weight
         try:
             return executor(x, sigma, *args, **kwargs)

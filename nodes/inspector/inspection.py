@@ -19,7 +19,7 @@ from ..host.graph import blocked
 from ..host.notice import harmless, jsonable, tell
 from ..host.preview import decoded
 from ..host.prompt import upstream
-from ..host.runs import RUNS
+from ..host.runs import OFF, RUNS, key_of
 from ..inputs import GuidanceScheduleType
 from ..kinds import CheckedNode
 from ..messages import message
@@ -117,6 +117,8 @@ class Inspector(CheckedNode):
     def execute(cls, samples: dict[str, Any], heat_maps: int, model: Any = None, vae: Any = None) -> io.NodeOutput:
         node_id = cls.hidden.unique_id
         trace = trace_of(node_id, RUNS.of(samples, model))
+        if not trace.steps and OFF in {key_of(carrier) for carrier in (samples, model) if carrier is not None}:
+            trace = Trace(missing=message("strength-zero-inspected"))
 
         def warn(text: str) -> None:
             tell(text, node_id, logging.WARNING)

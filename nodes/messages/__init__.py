@@ -9,9 +9,9 @@ from typing import Any
 
 from . import autoguidance, comparison, diagnostics, effect, gradient, inputs, playground, schedules
 from .diagnostics import PARTS
-from .message import Message
+from .message import Message, Told
 
-__all__ = ["MESSAGES", "PARTS", "TOPICS", "Message", "message"]
+__all__ = ["MESSAGES", "PARTS", "TOPICS", "Message", "Told", "message"]
 
 TOPICS: dict[str, dict[str, Message]] = {
     "What REG did": effect.MESSAGES,
@@ -27,6 +27,7 @@ TOPICS: dict[str, dict[str, Message]] = {
 MESSAGES: dict[str, Message] = {name: entry for entries in TOPICS.values() for name, entry in entries.items()}
 
 
-def message(name: str, /, **values: Any) -> str:
-    """The text of a message with its values."""
-    return MESSAGES[name].text.format(**values)
+def message(name: str, /, **values: Any) -> Told:
+    """The text of a message and its line, with their values."""
+    entry = MESSAGES[name]
+    return Told(entry.text.format(**values), (entry.line or entry.text).format(**values))

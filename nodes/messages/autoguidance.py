@@ -9,11 +9,13 @@ MESSAGES: dict[str, Message] = {
         "The weak version is not used: cfg is 1. Raise cfg above 1.",
         "At cfg 1 the prediction of the weak version has no weight, so it is not evaluated.",
         "Raise cfg above 1.",
+        "The weak version is not used: raise cfg above 1.",
     ),
     "weak-not-weaker": Message(
         "The weak version predicts the same as the model, so there is no guidance. Choose a weaker one.",
         "Autoguidance moves away from the weak version, which has to differ from the model.",
         "Choose other layers, or connect a smaller or less trained weak_model.",
+        "The weak version is as strong: choose a weaker one.",
     ),
     "node-needs-negative": Message(
         "A node on this model (such as Normalized Attention Guidance) works inside the batch that positive and "
@@ -21,6 +23,7 @@ MESSAGES: dict[str, Message] = {
         "it.",
         "Such a node compares the attention of both prompts, and with autoguidance there is one.",
         "Use REG Guider with that node, or remove the node.",
+        "A node here needs a negative: use REG Guider with it.",
     ),
     "latents-differ": Message(
         "REG: model and weak_model must share a latent space: model is {model}, weak_model is {weak}. Connect a "
@@ -45,6 +48,7 @@ MESSAGES: dict[str, Message] = {
         "weak_model with a loader of its own if there is memory for both.",
         "Both come from one loader and differ by a LoRA.",
         "Nothing to do, if the time does not matter.",
+        "A LoRA is swapped at every step: load weak_model apart.",
     ),
     "layers-unreadable": Message(
         "REG: expected layers as numbers from 0, such as 7, 8, 9 or 7-9; got {value}. Write numbers only.",
@@ -84,5 +88,6 @@ MESSAGES: dict[str, Message] = {
         "This model has no {layers}; the others are skipped. Remove the number, or choose other layers.",
         "Some of the layers that 'layers' names are beyond the last.",
         "Nothing to do, if the others are those that you want.",
+        "This model has no {layers}: choose other layers.",
     ),
 }

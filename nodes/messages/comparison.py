@@ -84,16 +84,19 @@ MESSAGES: dict[str, Message] = {
         "schedule, or another axis.",
         "A schedule with a weight of its own is used with an axis over cfg.",
         "Leave out the number that sets the weight, or choose another axis.",
+        "The schedule sets the weight: the cfg axis changes nothing.",
     ),
     "cfg-axis-idle-for-some": Message(
         "The schedules {schedules} set the weight of their tiles, so the cfg axis does not change them. Choose other "
         "schedules, or another axis.",
         "Schedules with weights of their own are used with an axis over cfg.",
         "Leave out the numbers that set the weights, or choose another axis.",
+        "Schedules set the weight: cfg changes nothing there.",
     ),
     "sheet-reduced": Message(
         "The sheet shows its tiles at {scale:.0%} of their size. Use the output 'tiles' for their full size.",
         "The sheet would be too large for one picture.",
         "Use the output 'tiles', or fewer or smaller tiles.",
+        "Tiles at {scale:.0%} size: the output 'tiles' has them whole.",
     ),
 }

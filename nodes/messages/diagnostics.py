@@ -9,6 +9,7 @@ MESSAGES: dict[str, Message] = {
         "{what} failed ({error}); the image does not depend on it. Start ComfyUI with --verbose DEBUG to see where.",
         "A fault in what REG shows, or in what it shows it with, such as a VAE or a preview.",
         "Report it with the log, if the fault is ours.",
+        "{what} failed; the image does not depend on it.",
     ),
 }
 

@@ -15,11 +15,13 @@ MESSAGES: dict[str, Message] = {
         "That takes about twice as long on the steps that compute a gradient.",
         "A node such as Normalized Attention Guidance, or the network itself, mixes the predictions of one batch.",
         "Nothing to do. Remove the node, or choose 'finite difference', if the time matters.",
+        "The prompts act on each other here: REG takes longer.",
     ),
     "estimator-replaced": Message(
         "{reason} Using '{fallback}' for the rest of this run.",
         "The estimator cannot be used with this model, these nodes or this machine; the sentence before says why.",
         "Nothing to do. Choose 'finite difference' to leave the attempt out.",
+        "Using '{fallback}' for the rest of this run.",
     ),
     "estimator-failed": Message(
         "Estimator '{estimator}' failed ({reason}).",
@@ -30,6 +32,7 @@ MESSAGES: dict[str, Message] = {
         "Not enough memory for the gradient ({reason}): checkpointing is on for the rest of this run.",
         "The activations that the gradient needs do not fit into the free memory.",
         "Nothing to do. Set 'checkpointing' to on to leave the first attempt out.",
+        "Memory is short: checkpointing is on for this run.",
     ),
     "gradient-check-failed": Message(
         "Gradient check failed: {source} disagree with a finite difference by {by}.",
@@ -40,22 +43,26 @@ MESSAGES: dict[str, Message] = {
         "The factor is not finite on some steps, which therefore are plain CFG.",
         "The model's gradient overflowed, mostly in half precision.",
         "Load the model in another precision, such as fp32, or choose another estimator.",
+        "The factor broke at some steps: they are plain CFG.",
     ),
     "correction-too-large": Message(
         "The correction would make the guidance {growth:,.0f} times as large, which no model's gradient does: plain "
         "CFG on those steps.",
         "The product of the gradient is wrong, for instance since another node changes what the model predicts.",
         "Choose another estimator, or remove the node that changes the model.",
+        "The factor was too large at some steps: plain CFG there.",
     ),
     "output-cached": Message(
         "The model gave a shifted input the same output, as a node that caches outputs does: plain CFG on those steps.",
         "A finite difference needs the model's answer to a slightly different sample, and a cache gave the old one.",
         "Remove the node that caches outputs, or choose 'reverse'.",
+        "A cached output stopped REG at some steps: plain CFG there.",
     ),
     "no-memory-for-difference": Message(
         "Not enough memory for one more evaluation of the model: plain CFG on some steps.",
         "A finite difference evaluates the model once more, and the memory was spent.",
         "Use a smaller image or batch, or close what else uses the memory.",
+        "Not enough memory at some steps: plain CFG there.",
     ),
     "estimator-suited": Message(
         "The model has a gradient and memory for it.",

@@ -9,6 +9,19 @@ MESSAGES: dict[str, Message] = {
         "The schedule sets the guider's cfg, which {guider} may not read. Use CFG Guider or REG Guider.",
         "A guider with predictions of its own may have weights of its own.",
         "Use a guider with one cfg.",
+        "{guider} may ignore the schedule: use CFG Guider.",
+    ),
+    "cfg-from-schedule": Message(
+        "cfg comes from the schedule, {span}, in place of the sampler's. Change the schedule to change it.",
+        "A guidance schedule sets the weight of every step.",
+        "Change the schedule, or disconnect it to use the sampler's cfg.",
+        "cfg comes from the schedule, {span}.",
+    ),
+    "schedule-one": Message(
+        "The schedule is 1 throughout this run, which is no guidance. Raise it above 1.",
+        "A weight of 1 is the positive prompt alone.",
+        "Raise the schedule above 1, or disconnect it to use the sampler's cfg.",
+        "Your schedule is 1 throughout: raise it.",
     ),
     "weight-not-a-number": Message(
         "REG: the guidance schedule gave {weight} at {percent:.0%} of the sampling, which must be a number within "
@@ -63,5 +76,6 @@ MESSAGES: dict[str, Message] = {
         "strength is 0: guidance follows the schedule alone, which costs nothing. Raise strength to have REG as well.",
         "Make schedule sets strength to 0, so that the schedule takes the place of REG.",
         "Nothing; or raise strength, and disconnect the schedule if REG is to act alone.",
+        "Strength is 0: guidance follows the schedule alone.",
     ),
 }

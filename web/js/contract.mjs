@@ -10,6 +10,7 @@
  */
 /** @typedef {Sent<typeof EVENTS[typeof STEP_EVENT]>} SentSteps */
 /** @typedef {Sent<typeof EVENTS[typeof SCHEDULE_EVENT]>} SentSchedule */
+/** @typedef {Sent<typeof EVENTS[typeof STATUS_EVENT]>} SentStatus */
 /** @typedef {Sent<typeof RESULTS[typeof TRACE_RESULT]>} SentTrace */
 /** @typedef {Sent<typeof RESULTS[typeof TILES_RESULT]>} SentTile */
 /** @typedef {Sent<typeof COLUMNS>} SentStep */
@@ -17,11 +18,13 @@
 
 export const STEP_EVENT = "reg.step"
 export const SCHEDULE_EVENT = "reg.schedule"
+export const STATUS_EVENT = "reg.status"
 
 /** The fields of each event. */
 export const EVENTS = /** @type {const} */ ({
   [STEP_EVENT]: ["inspectors", "run", "index", "total", "steps"],
   [SCHEDULE_EVENT]: ["schedules", "percent", "sigma"],
+  [STATUS_EVENT]: ["node", "prompt", "inputs", "line", "details", "urgent", "holds"],
 })
 
 export const TRACE_RESULT = "reg_trace"
