@@ -6,14 +6,19 @@ import itertools
 import logging
 from typing import Any
 
+import execution
 import pytest
 import torch
+from executor import LINKS, METHOD, SAMPLING, sampled, sheet
 from executor import host as host
-from executor import sampled, sheet
+from hypothesis import given
+from hypothesis import strategies as st
 from workflows import node
 
+from arbitrary import examples
 from reg_pack.nodes.compare.axes import AXES
 from reg_pack.nodes.compare.grid import compare, find
+from reg_pack.nodes.compare.spelling import distance
 from reg_pack.nodes.compare.tile import MATCHED, MEASURED, ConnectedSchedule, MeasuredSchedule, Tile
 from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.runs import MOST, RUNS
@@ -64,6 +69,52 @@ def test_values_of_an_axis_are_refused_in_few_words(case: str) -> None:
     with pytest.raises(ValueError, match=said) as error:
         find(axis).values(text, BASE)
     assert len(str(error.value)) < 400
+
+
+TYPOS = {
+    "RGE": ("method", "CFG, RGE", "REG: method RGE is unknown. Did you mean REG?"),
+    "cfg mached": ("method", "REG, cfg mached", "REG: method cfg mached is unknown. Did you mean CFG matched?"),
+    "SNRR": ("method", "SNRR 1.0", "REG: method SNRR 1.0 is unknown. Did you mean SNR?"),
+    "rowsum": ("form", "rowsum", "REG: form rowsum is unknown. Did you mean row-sum?"),
+    "finite diference": (
+        "estimator",
+        "finite diference",
+        "REG: estimator finite diference is unknown. Did you mean finite difference?",
+    ),
+    "liner": ("schedule", "constant, liner 7 1", "REG: schedule liner 7 1 is unknown. Did you mean linear?"),
+    "conected": ("schedule", "conected", "REG: schedule conected is unknown. Did you mean connected?"),
+}
+
+
+@pytest.mark.parametrize("typo", TYPOS)
+def test_typo_is_told_with_what_was_meant(typo: str) -> None:
+    axis, text, said = TYPOS[typo]
+    with pytest.raises(ValueError) as error:
+        find(axis).values(text, BASE)
+    assert str(error.value) == said
+
+
+@pytest.mark.parametrize("place", ["column", "row"])
+def test_one_typo_is_one_error(place: str) -> None:
+    other = "row" if place == "column" else "column"
+    axes = {f"{place}s": "method", f"{place}_values": "CFG, RGE", f"{other}s": "cfg", f"{other}_values": "3, 6"}
+    links = {name: [name, 0] for name in (*LINKS, "vae")}
+    inputs = {**links, **SAMPLING, "cfg": 4.0, **METHOD, **axes}
+    prompt = {name: node("Anything", name=name) for name in links} | {"compare": node("REG_Compare", **inputs)}
+    valid, _, _, errors = execution.asyncio.run(execution.validate_prompt("id", prompt, None))
+    (error,) = errors["compare"]["errors"]
+    assert not valid and error["details"] == "REG: method RGE is unknown. Did you mean REG?"
+
+
+LETTERS = st.text("aeRG-  ", max_size=9)
+
+
+@examples(200)
+@given(LETTERS, LETTERS, LETTERS)
+def test_distance_is_one_of_words(one: str, other: str, third: str) -> None:
+    assert (distance(one, other) == 0) == (one == other)
+    assert distance(one, other) == distance(other, one) <= max(len(one), len(other))
+    assert distance(one + third, other + third) <= distance(one, other)
 
 
 @pytest.mark.parametrize("axis", [None, ["cfg"], {"cfg": 1}, "x" * 10**6])

@@ -345,7 +345,7 @@ def test_linked_widgets(server: ComfyServer) -> None:
 
 BAD: dict[str, tuple[Prompt, str]] = {
     "method": (compare("method", "CFG, APG", "none", ""), "SNR 1.0, exponential 0.2; got 'APG'"),
-    "form": (compare("form", "rowsum", "none", ""), "form must be one of row-sum, directional; got 'rowsum'"),
+    "form": (compare("form", "rowsum", "none", ""), "form rowsum is unknown. Did you mean row-sum?"),
     "estimator": (compare("none", "", "estimator", "magic"), "estimator must be one of auto, reverse"),
     "schedule": (compare("schedule", "ramp", "none", ""), "one of constant, linear 7 1, cosine 2"),
     "numbers of a schedule": (compare("schedule", "linear 7 1 3", "none", ""), "linear takes 0 to 2 numbers"),

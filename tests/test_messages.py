@@ -149,7 +149,7 @@ def test_no_two_topics_have_a_message_of_one_name() -> None:
 def test_message_is_whole(name: str) -> None:
     """Sentences, and a word on what to do; a reason that is filled in at the end is a sentence itself."""
     text, cause, remedy, line = catalogue.MESSAGES[name]
-    assert text.endswith((".", "{reason}")) and cause.endswith(".") and remedy.endswith(".")
+    assert text.endswith((".", "?", "{reason}")) and cause.endswith(".") and remedy.endswith(".")
     assert len(text) < 400
     assert values(line) <= values(text)
 

@@ -15,6 +15,7 @@ from .. import schedules
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..messages import message
 from ..schedules import ScheduleNode, Written
+from .spelling import meant
 from .tile import MATCHED, MEASURED, MeasuredSchedule, Tile, WrittenSchedule
 
 NONE = "none"
@@ -41,6 +42,14 @@ class Axis(ABC):
     def sets(self) -> tuple[str, ...]:
         """The settings that it gives to every tile, so that those of the sheet are not used."""
         return ()
+
+    def names(self) -> list[str]:
+        """Values that are a name and nothing else."""
+        return []
+
+    def heads(self) -> list[str]:
+        """Names after which numbers may follow."""
+        return []
 
     @abstractmethod
     def examples(self) -> str:
@@ -125,8 +134,11 @@ class SeedAxis(NumberAxis):
 class ChoiceAxis(SettingAxis):
     """Names that the input offers, in whatever case."""
 
+    def names(self) -> list[str]:
+        return list(self.spec.options)
+
     def examples(self) -> str:
-        return ", ".join(self.spec.options)
+        return ", ".join(self.names())
 
     def read(self, text: str, base: Tile) -> Value:
         for name in self.spec.options:
@@ -146,6 +158,10 @@ def parsed(text: str, name: str, like: str, convert: Callable[[str], Any] = floa
 
 
 def illegal(axis: Axis, text: str) -> ValueError:
+    """What to raise for a name that the axis does not know."""
+    guess = meant(text, axis.names()) or meant(text.split()[0], axis.heads())
+    if guess:
+        return ValueError(message("axis-value-misspelt", axis=axis.name, value=text, guess=guess))
     return ValueError(message("axis-value-unknown", axis=axis.name, examples=axis.examples(), value=shown(text)))
 
 
@@ -176,6 +192,9 @@ class SchedulesAxis(Axis):
         """How these schedules are written, and their nodes."""
         nodes = (node for node in schedules.NODES if issubclass(node, ScheduleNode))
         return [(node.written, node) for node in nodes if node.written and self.takes(node.written)]
+
+    def heads(self) -> list[str]:
+        return [written.name for written, _ in self.kinds()]
 
     def schedule_examples(self) -> list[str]:
         return [written.example for written, _ in self.kinds()]
@@ -209,6 +228,9 @@ class MethodAxis(SchedulesAxis):
         "the first REG tile measures"
     )
 
+    def names(self) -> list[str]:
+        return list(METHODS)
+
     def examples(self) -> str:
         return ", ".join([*METHODS, *self.schedule_examples()])
 
@@ -236,6 +258,9 @@ class ScheduleAxis(SchedulesAxis):
     """A schedule with its numbers, or the connected one."""
 
     connected: ClassVar[str] = "connected"
+
+    def names(self) -> list[str]:
+        return [self.connected]
 
     def examples(self) -> str:
         return ", ".join([*self.schedule_examples(), self.connected])
@@ -268,6 +293,12 @@ AXES: dict[str, Axis] = {
     )
 }
 """In the order in which the node offers them; where two set the same, the first of them has it."""
+
+
+def axes_words() -> dict[str, dict[str, list[str]]]:
+    """The names that the values of each axis may be, or begin with; the page looks for others while one is written."""
+    words = {axis.name: {"names": axis.names(), "heads": axis.heads()} for axis in AXES.values()}
+    return {name: entry for name, entry in words.items() if any(entry.values())}
 
 
 def axes_help() -> str:

@@ -9,12 +9,13 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...reg_core.schedule import check_range
+from ..host.contract import WORDS_OPTION
 from ..host.graph import expansion_prefix, is_link
 from ..host.notice import tell
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..kinds import CheckedNode
 from ..messages import message
-from .axes import AXES, MOST_TILES, NONE, axes_help
+from .axes import AXES, MOST_TILES, NONE, axes_help, axes_words
 from .grid import Comparison, compare
 from .parts import CATEGORY
 from .tile import RECTIFICATION, SAMPLING, ConnectedSchedule, Tile
@@ -35,7 +36,7 @@ def _read(inputs: Mapping[str, Any]) -> Comparison:
 class Compare(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        values = axes_help()
+        values, words = axes_help(), {WORDS_OPTION: axes_words()}
         return io.Schema(
             node_id="REG_Compare",
             display_name="REG Compare",
@@ -65,10 +66,14 @@ class Compare(CheckedNode):
                     "column_values",
                     default="CFG, REG",
                     tooltip=f"One value for each column, separated by commas. {values}",
+                    extra_dict=words,
                 ),
                 io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(
-                    "row_values", default="3, 6, 9", tooltip=f"One value for each row, separated by commas. {values}"
+                    "row_values",
+                    default="3, 6, 9",
+                    tooltip=f"One value for each row, separated by commas. {values}",
+                    extra_dict=words,
                 ),
                 *rectification_inputs(raw_schedule=True),
             ],
@@ -93,7 +98,8 @@ class Compare(CheckedNode):
         start_percent: float | None = None,
         end_percent: float | None = None,
         schedule: Any = None,
-    ) -> bool | str:
+    ) -> bool:
+        # Raised, a mistake is one error; returned, the host repeats it for every input that is named here.
         unlinked = {
             "columns": columns or NONE,
             "column_values": column_values,
@@ -107,10 +113,7 @@ class Compare(CheckedNode):
             "start_percent": 0.0 if start_percent is None else start_percent,
             "end_percent": 1.0 if end_percent is None else end_percent,
         }
-        try:
-            _read({"seed": 0, **unlinked, **span, "schedule": schedule})
-        except ValueError as error:
-            return str(error)
+        _read({"seed": 0, **unlinked, **span, "schedule": schedule})
         return True
 
     @classmethod

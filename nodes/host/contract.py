@@ -18,6 +18,7 @@ __all__ = [
     "STEP_EVENT",
     "TILES_RESULT",
     "TRACE_RESULT",
+    "WORDS_OPTION",
 ]
 
 STEP_EVENT = "reg.step"
@@ -37,5 +38,8 @@ RESULTS = {
     TILES_RESULT: ("label", "row", "column", "seconds", "prompt", "changes"),
 }
 """The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first."""
+
+WORDS_OPTION = "reg_words"
+"""The option of an input under which the page finds the words that it takes."""
 
 STATES = (*RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE)

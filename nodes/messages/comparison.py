@@ -30,6 +30,11 @@ MESSAGES: dict[str, Message] = {
         "One of the values is not known to this axis.",
         "Write one of the values that the message names.",
     ),
+    "axis-value-misspelt": Message(
+        "REG: {axis} {value} is unknown. Did you mean {guess}?",
+        "One of the values is not known to this axis, and one that is known is written nearly alike.",
+        "Correct the value.",
+    ),
     "axis-count-wrong": Message(
         "REG: {axis} {name} takes {numbers}, as in {examples}; got {value}. Write as many numbers as it takes.",
         "Too many or too few numbers follow the name of a schedule.",

@@ -36,6 +36,9 @@ export const RESULTS = /** @type {const} */ ({
   [TILES_RESULT]: ["label", "row", "column", "seconds", "prompt", "changes"],
 })
 
+/** The option of an input under which the page finds the words that it takes. */
+export const WORDS_OPTION = "reg_words"
+
 export const COMPUTED = "computed"
 export const EXTRAPOLATED = "extrapolated"
 export const PURE_NOISE = "pure noise"
