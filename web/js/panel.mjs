@@ -49,12 +49,13 @@ export function part(card, selector, kind) {
  * @param {HTMLElement} element
  * @param {number} height
  * @param {object} options
+ * @param {number} [margin] around it
  */
-export function addPanel(node, name, type, element, height, options) {
-  const getHeight = () => height + 2 * MARGIN
+export function addPanel(node, name, type, element, height, options, margin = MARGIN) {
+  const getHeight = () => height + 2 * margin
   return node.addDOMWidget(name, type, element, {
     hideOnZoom: false,
-    margin: MARGIN,
+    margin,
     getMinHeight: getHeight,
     getMaxHeight: getHeight,
     ...options,

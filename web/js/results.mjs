@@ -26,6 +26,20 @@ export async function runningWorkflow() {
   return jobs?.[0]?.workflow_id ?? null
 }
 
+/** By run. @type {Map<string, Promise<any>>} */
+const workflows = new Map()
+
+/**
+ * The id of the workflow of a run; null if the host does not say.
+ * @param {string} job
+ * @returns {Promise<string | null>}
+ */
+export async function workflowOf(job) {
+  const answer = workflows.get(job) ?? ask(`/jobs/${job}`)
+  workflows.set(job, answer)
+  return (await answer).workflow_id ?? null
+}
+
 /**
  * Hooks for `app.registerExtension`: `show(node, output)` is called for nodes of a class on the open workflow whenever
  * there is a result with this key for them.
@@ -40,8 +54,6 @@ export function resultHooks(comfyClass, key, show) {
   const texts = new WeakMap()
   /** @type {Set<string>} */
   const asked = new Set()
-  /** @type {Map<string, Promise<any>>} */
-  const workflows = new Map()
 
   /** @param {Output | null | undefined} output */
   const isResult = (output) => Array.isArray(output?.[key])
@@ -51,10 +63,7 @@ export function resultHooks(comfyClass, key, show) {
 
   api.addEventListener("executed", async ({ detail }) => {
     if (!isResult(detail?.output)) return
-    const job = detail.prompt_id
-    const answer = workflows.get(job) ?? ask(`/jobs/${job}`)
-    workflows.set(job, answer)
-    const { workflow_id: workflow } = await answer
+    const workflow = await workflowOf(detail.prompt_id)
     const id = String(detail.display_node || detail.node)
     known.set(`${workflow} ${id}`, detail.output)
     const node = isOpen(workflow) ? nodeOf(id) : null
