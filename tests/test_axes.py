@@ -13,10 +13,11 @@ from executor import LINKS, METHOD, SAMPLING, sampled, sheet
 from executor import host as host
 from hypothesis import given
 from hypothesis import strategies as st
+from javascript import evaluate
 from workflows import node
 
 from arbitrary import examples
-from reg_pack.nodes.compare.axes import AXES
+from reg_pack.nodes.compare.axes import AXES, axes_words
 from reg_pack.nodes.compare.grid import compare, find
 from reg_pack.nodes.compare.spelling import distance
 from reg_pack.nodes.compare.tile import MATCHED, MEASURED, ConnectedSchedule, MeasuredSchedule, Tile
@@ -92,6 +93,18 @@ def test_typo_is_told_with_what_was_meant(typo: str) -> None:
     with pytest.raises(ValueError) as error:
         find(axis).values(text, BASE)
     assert str(error.value) == said
+
+
+def test_page_says_the_same_while_it_is_written() -> None:
+    """Python says it before a run; both look for the word that was meant in the same way."""
+    words = axes_words()
+    texts = [[axis, f"{text}, ", words[axis]] for axis, text, _ in TYPOS.values()]
+    said = evaluate("spelling.mjs", "({ mistake }, texts) => texts.map((text) => mistake(...text)?.line)", texts)
+    assert [f"REG: {line}" for line in said] == [said for _, _, said in TYPOS.values()]
+    right = [[name, AXES[name].examples(), words[name]] for name in words]
+    assert evaluate("spelling.mjs", "({ mistake }, texts) => texts.map((text) => mistake(...text))", right) == [
+        None
+    ] * len(words)
 
 
 @pytest.mark.parametrize("place", ["column", "row"])

@@ -192,3 +192,30 @@ def test_many_nodes_cost_nothing_while_nothing_changes(page: Page) -> None:
       return count
     }""")
     assert changes == 0
+
+
+def sheet(values: str) -> Prompt:
+    """REG Compare as node 4, over methods."""
+    prompt = rectified()
+    links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["2", 1], "latent_image": ["3", 0], "vae": ["8", 0]}
+    axes = {"columns": "method", "column_values": values, "rows": "none", "row_values": ""}
+    run = {"seed": 1, "steps": 4, "cfg": 3.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0}
+    method = {name: value for name, value in prompt["4"]["inputs"].items() if name != "model"}
+    compare = node("REG_Compare", **links, **run, **axes, **method)
+    return {name: prompt[name] for name in "123"} | {"8": node("REG_PlaygroundVAE", size=64), "4": compare}
+
+
+def test_typo_in_the_sheet_is_told_while_it_is_written(page: Page) -> None:
+    open_workflow(page, sheet("CFG, REG"))
+    assert page.evaluate(LINE, "4") is None
+    if page.renderer == "classic":
+        page.evaluate(WRITE, ["4", "column_values", "CFG, RGE, SNR"])
+    else:
+        field = page.raw.locator("[data-node-id='4'] input[type=text], [data-node-id='4'] textarea").first
+        field.fill("CFG, RGE, SNR")
+    told = line(page, "method RGE is unknown. Did you mean REG?")
+    assert told["kind"] == "urgent" and told["whole"] and "method takes CFG, REG" in told["details"]
+    page.screenshot("typo in the sheet")
+    page.evaluate(WRITE, ["4", "column_values", "CFG, REG"])
+    page.wait_until(f"(id) => ({LINE})(id).text === ''", "4", 20)
+    page.run()

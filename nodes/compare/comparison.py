@@ -36,7 +36,7 @@ def _read(inputs: Mapping[str, Any]) -> Comparison:
 class Compare(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
-        values, words = axes_help(), {WORDS_OPTION: axes_words()}
+        values, words = axes_help(), axes_words()
         return io.Schema(
             node_id="REG_Compare",
             display_name="REG Compare",
@@ -66,14 +66,14 @@ class Compare(CheckedNode):
                     "column_values",
                     default="CFG, REG",
                     tooltip=f"One value for each column, separated by commas. {values}",
-                    extra_dict=words,
+                    extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}},
                 ),
                 io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(
                     "row_values",
                     default="3, 6, 9",
                     tooltip=f"One value for each row, separated by commas. {values}",
-                    extra_dict=words,
+                    extra_dict={WORDS_OPTION: {"axis": "rows", "words": words}},
                 ),
                 *rectification_inputs(raw_schedule=True),
             ],

@@ -40,6 +40,6 @@ RESULTS = {
 """The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first."""
 
 WORDS_OPTION = "reg_words"
-"""The option of an input under which the page finds the words that it takes."""
+"""The option of an input with the words that it takes, by the value of the input ``axis``."""
 
 STATES = (*RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE)

@@ -27,10 +27,16 @@ interface ComfyApp {
 interface ComfyExtension {
   name: string
   setup?(): void
+  beforeRegisterNodeDef?(type: unknown, definition: NodeDefinition): void
   nodeCreated?(node: LGraphNode): void
   getNodeMenuItems?(node: LGraphNode): MenuItem[]
   afterConfigureGraph?(): void
   onNodeOutputsUpdated?(outputs: Record<string, Record<string, unknown>>): void
+}
+
+interface NodeDefinition {
+  name: string
+  input?: Record<string, Record<string, [unknown, Record<string, unknown>?]>>
 }
 
 interface MenuItem {

@@ -36,7 +36,7 @@ export const RESULTS = /** @type {const} */ ({
   [TILES_RESULT]: ["label", "row", "column", "seconds", "prompt", "changes"],
 })
 
-/** The option of an input under which the page finds the words that it takes. */
+/** The option of an input with the words that it takes, by the value of the input `axis`. */
 export const WORDS_OPTION = "reg_words"
 
 export const COMPUTED = "computed"

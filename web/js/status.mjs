@@ -1,4 +1,4 @@
-/** The line at the foot of a node: a short sentence, whole at any width of the node, with the details as its tooltip. */
+/** The line at the foot of a node: a short sentence, whole at any width of the node, with details as its tooltip. */
 
 import { app } from "../../../scripts/app.js"
 import { addPanel, makeRoom, panel, remount } from "./panel.mjs"
