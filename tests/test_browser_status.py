@@ -42,6 +42,8 @@ WRITE = """([id, name, value]) => {
 }"""
 TELL = """([id, line]) => app.api.dispatchCustomEvent("reg.status",
   { node: id, prompt: "told", inputs: {}, line, details: line, urgent: false, holds: true })"""
+FIELDS = "[data-node-id='4'] input"
+FIELD = f"""(text) => [...document.querySelectorAll("{FIELDS}")].findIndex(({{ value }}) => value === text)"""
 LONGEST = "Not enough memory at some steps: plain CFG there, with all of 20."
 
 
@@ -211,8 +213,8 @@ def test_typo_in_the_sheet_is_told_while_it_is_written(page: Page) -> None:
     if page.renderer == "classic":
         page.evaluate(WRITE, ["4", "column_values", "CFG, RGE, SNR"])
     else:
-        field = page.raw.locator("[data-node-id='4'] input[type=text], [data-node-id='4'] textarea").first
-        field.fill("CFG, RGE, SNR")
+        index = page.evaluate(FIELD, "CFG, REG")
+        page.raw.locator(FIELDS).nth(index).fill("CFG, RGE, SNR")
     told = line(page, "method RGE is unknown. Did you mean REG?")
     assert told["kind"] == "urgent" and told["whole"] and "method takes CFG, REG" in told["details"]
     page.screenshot("typo in the sheet")
