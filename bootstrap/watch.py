@@ -31,7 +31,7 @@ class Watch:
             self.progress.update(f"{self._title(state)}: step {value}/{limit}")
 
     def _title(self, event: Mapping[str, Any]) -> str:
-        """The title of a node, or of the node of the prompt that stands for it."""
-        names = (str(event.get(key)) for key in ("display_node", "display_node_id", "node", "node_id"))
+        """The title of a node, or of the node of the prompt that was expanded into it (1.0.0.x of 1)."""
+        names = (str(event.get(key)).split(".")[0] for key in ("node", "node_id"))
         content = next((self.prompt[name] for name in names if name in self.prompt), {})
         return content.get("_meta", {}).get("title") or content.get("class_type", "ComfyUI")
