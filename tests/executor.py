@@ -121,12 +121,14 @@ def run(prompt: Prompt, output: Any, **held: Any) -> Any:
 METHOD = {"strength": 1.0, "form": "row-sum", "estimator": "reverse", "start_percent": 0.0, "end_percent": 1.0}
 
 
-def sheet(columns: tuple[str, str], rows: tuple[str, str] = ("none", ""), **changes: Any) -> Tensor:
-    """All tiles of REG Compare, as one batch."""
+def sheet(
+    columns: tuple[str, str], rows: tuple[str, str] = ("none", ""), before: Prompt | None = None, **changes: Any
+) -> Tensor:
+    """All tiles of REG Compare, as one batch, with other nodes before it."""
     axes = {"columns": columns[0], "column_values": columns[1], "rows": rows[0], "row_values": rows[1]}
     links = {name: [name, 0] for name in (*LINKS, "vae")}
     inputs = {**links, **SAMPLING, "cfg": 4.0, **METHOD, **axes, **changes}
-    return run({"compare": node("REG_Compare", **inputs)}, ["compare", 1])
+    return run((before or {}) | {"compare": node("REG_Compare", **inputs)}, ["compare", 1])
 
 
 def sampled(before: Prompt | None = None, held: dict[str, Any] | None = None, **changes: Any) -> Tensor:

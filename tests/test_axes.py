@@ -24,6 +24,7 @@ from reg_pack.nodes.compare.tile import MATCHED, MEASURED, ConnectedSchedule, Me
 from reg_pack.nodes.host.derivative.selection import Method
 from reg_pack.nodes.host.runs import MOST, RUNS
 from reg_pack.nodes.host.sampling import Guidance
+from reg_pack.nodes.host.widgets import Widget
 from reg_pack.reg_core.measurement import measured
 from reg_pack.reg_core.rectification import FORMS
 from reg_pack.reg_core.trace import Trace
@@ -32,11 +33,20 @@ from tiny_models import FAMILIES
 pytestmark = pytest.mark.host
 
 BASE = Tile({"cfg": 4.0, "seed": 7, "strength": 1.0})
+FILES = ("first.safetensors", "second.safetensors")
+UPSTREAM = [
+    Widget("1", frozenset(), "text", "a cat", "STRING", None, None, None),
+    Widget("2", frozenset(), "lora_name", "style.safetensors", "COMBO", None, None, None),
+    Widget("2", frozenset(), "strength_model", 2.0, "FLOAT", None, -100.0, 100.0),
+    Widget("3", frozenset(), "ckpt_name", FILES[0], "COMBO", FILES, None, None),
+    Widget("4", frozenset(), "shift", 5.0, "FLOAT", None, 0.0, 100.0),
+]
 
 
 @pytest.mark.parametrize("name", AXES)
 def test_axis_takes_its_examples(name: str) -> None:
-    axis, base = AXES[name], Tile({"seed": 5}, connected=ConnectedSchedule(["schedule", 0]))
+    axis = AXES[name]
+    base = Tile({"seed": 5}, connected=ConnectedSchedule(["schedule", 0]), upstream=lambda names: UPSTREAM)
     values = axis.values(axis.examples(), base)
     assert len(values) == axis.examples().count(",") + 1
     tiles = [value.apply(base) for value in values]
@@ -46,7 +56,38 @@ def test_axis_takes_its_examples(name: str) -> None:
         assert changed == set(axis.sets)
 
 
+SPELLED = {
+    "range": ("cfg", "2-8 x4", ["2", "4", "6", "8"]),
+    "range among values": ("cfg", "1; 0.5 - 1.5 x 3, 7", ["1", "0.5", "1", "1.5", "7"]),
+    "range of tenths": ("strength", "0.1-0.7 x3", ["0.1", "0.4", "0.7"]),
+    "range downwards": ("cfg", "8-2 x3", ["8", "5", "2"]),
+    "range of whole numbers": ("steps", "10-20 x4", ["10", "13", "17", "20"]),
+    "fewer whole numbers than values": ("steps", "1-2 x4", ["1", "2"]),
+    "range of one": ("cfg", "2-8 x1", ["2"]),
+    "percent": ("start", "20%, 5 %", ["0.2", "0.05"]),
+    "range of percent": ("end", "20-80% x3", ["0.2", "0.5", "0.8"]),
+    "percent in a schedule": ("schedule", "interval 20% 60%", ["interval 0.2 0.6"]),
+    "lines and semicolons": ("seed", "3; 5\n7,", ["3", "5", "7"]),
+}
+
+
+@pytest.mark.parametrize("case", SPELLED)
+def test_short_text_gives_the_tiles_of_the_long_one(case: str) -> None:
+    axis, text, values = SPELLED[case]
+    short, long = (
+        [value.apply(BASE).settings for value in find(axis).values(written, BASE)]
+        for written in (text, ", ".join(values))
+    )
+    assert short == long and len(short) == len(values)
+
+
 LONG = {
+    "a range of a million": ("cfg", f"0-1 x{10**6}", "at most 64 tiles; cfg has 1000000 values"),
+    "ranges of too many": ("cfg", "0-1 x40, 2-3 x40", "at most 64 tiles; cfg has 80 values"),
+    "a range of millions of digits": ("cfg", "9" * 10**6 + "-9 x3", "cfg takes numbers such as"),
+    "a sampler that is none": ("sampler", "eular", "sampler must be one of the names that its input offers, such as"),
+    "percent of nothing": ("start", "%", "start takes numbers such as"),
+    "too much percent": ("end", "120%", "end must be a number between 0 and 1; got 1.2"),
     "seed of 400 digits": ("seed", "9" * 400, "seed must be a whole number"),
     "seed of 10,000 digits": ("seed", "9" * 10_000, "seed takes whole numbers"),
     "seed beyond the last": ("seed", "+18446744073709551615", "seed must be a whole number"),

@@ -58,6 +58,9 @@ def by_hand(server: ComfyServer, tiles: list[Prompt]) -> list[np.ndarray]:
                 prompt[f"{name} {index}"] = {**tile[name], "inputs": {**given, **links}}
         last = next((name for name in ("scheduled", "reg") if name in tile), None)
         inputs["model"] = ["model", 0] if last is None else [f"{last} {index}", 0]
+        if "digits" in tile:
+            prompt[f"digits {index}"] = node("REG_PlaygroundConditioning", classes=tile["digits"])
+            inputs |= {"positive": [f"digits {index}", 0], "negative": [f"digits {index}", 1]}
         prompt[f"sampler {index}"] = node("KSampler", **inputs)
         prompt[f"decode {index}"] = node("VAEDecode", samples=[f"sampler {index}", 0], vae=["vae", 0])
         prompt[f"save {index}"] = node("SaveImage", images=[f"decode {index}", 0], filename_prefix="hand")
@@ -159,6 +162,22 @@ HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
             for schedule in (node("REG_ScheduleConstant", cfg=3.0), LINEAR, CONNECTED, COSINE)
         ]
         + [{"schedule": node("REG_ScheduleSNR", cfg=3.0, spread=0.5), "scheduled": scheduled()}] * 4,
+    ),
+    "samplers by steps": (
+        compare("sampler", "Euler, heun", "steps", "2-4 x2", strength=0.0),
+        [{"sampler": {"sampler_name": name, "steps": steps}} for steps in (2, 4) for name in ("euler", "heun")],
+    ),
+    "schedulers by denoise": (
+        compare("scheduler", "simple, karras", "denoise", "50%, 1", strength=0.0),
+        [{"sampler": {"scheduler": name, "denoise": part}} for part in (0.5, 1.0) for name in ("simple", "karras")],
+    ),
+    "starts by ends": (
+        compare("start", "0%, 20%", "end", "60%-80% x2"),
+        [{"reg": reg(start_percent=start, end_percent=end)} for end in (0.6, 0.8) for start in (0.0, 0.2)],
+    ),
+    "refresh by prompt": (
+        compare("refresh", "every step, as CFG", "prompt", "38; 05"),
+        [{"reg": reg(refresh=name), "digits": digits} for digits in ("38", "05") for name in ("every step", "as CFG")],
     ),
     "connected schedule": (
         compare("method", "CFG, REG", "schedule", "connected, cosine 2", schedule=["plan", 0]) | {"plan": CONNECTED},
@@ -359,7 +378,7 @@ BAD: dict[str, tuple[Prompt, str]] = {
     "seed": (compare("seed", "1.5", "none", ""), "seed takes whole numbers such as 1, 2, +1; got '1.5'"),
     "no values": (compare("cfg", " , ", "none", ""), "cfg has no values"),
     "same axis": (compare("cfg", "1, 2", "cfg", "3"), "columns and rows are both cfg"),
-    "unknown axis": (compare("sampler", "euler", "none", ""), "an axis must be one of none, method, cfg"),
+    "unknown axis": (compare("colour", "red", "none", ""), "an axis must be one of none, method, cfg"),
     "too many": (compare("cfg", ",".join("123456789"), "seed", ",".join("12345678")), "9 columns x 8 rows = 72"),
     "matched to nothing": (
         compare("method", "CFG, CFG matched", "none", ""),
@@ -367,6 +386,7 @@ BAD: dict[str, tuple[Prompt, str]] = {
     ),
     "measured by nothing": (compare("method", "measured", "none", ""), "Add REG to the values of method."),
     "nothing connected": (compare("schedule", "connected", "none", ""), "needs a connected schedule"),
+    "reversed range of a tile": (compare("start", "20%, 60%", "end", "40%, 80%"), "start 0.6 and end 0.4"),
     "reversed range": (compare("none", "", "none", "", start_percent=0.8, end_percent=0.2), "start 0.8 and end 0.2"),
 }
 

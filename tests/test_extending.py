@@ -100,12 +100,12 @@ def test_combination_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_axis_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(AXES, "steps", NumberAxis("steps", "10, 20"))
-    assert all("steps: 10, 20." in text for text in help_of_axes())
-    tiles = sheet(("steps", "2, 4"), ("method", "CFG"))
+    monkeypatch.setitem(AXES, "length", NumberAxis("length", "10, 20", "steps"))
+    assert all("length: 10, 20." in text for text in help_of_axes())
+    tiles = sheet(("length", "2, 4"), ("method", "CFG"))
     assert torch.equal(tiles, torch.cat([sampled(steps=2), sampled(steps=4)]))
-    with pytest.raises(ValueError, match="steps takes whole numbers such as 10, 20; got '2.5'"):
-        sheet(("steps", "2.5"))
+    with pytest.raises(ValueError, match="length takes whole numbers such as 10, 20; got '2.5'"):
+        sheet(("length", "2.5"))
 
 
 def rectified(steps: int = 4, **method: Any) -> Tensor:

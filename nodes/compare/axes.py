@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from comfy_api.latest import io
 
@@ -15,58 +15,10 @@ from .. import schedules
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..messages import message
 from ..schedules import ScheduleNode, Written
+from .axis import NONE, Axis, Value, illegal, parsed
 from .spelling import meant
 from .tile import MATCHED, MEASURED, MeasuredSchedule, Tile, WrittenSchedule
-
-NONE = "none"
-MOST_TILES = 64
-
-
-class Value(NamedTuple):
-    """One value of an axis: its header, and the tile that it makes of another."""
-
-    header: str
-    apply: Callable[[Tile], Tile]
-
-
-@dataclass(frozen=True)
-class Axis(ABC):
-    """Something in which the tiles differ. Its help is its name with examples of its values, and a ``remark``."""
-
-    name: str
-    remark: ClassVar[str] = ""
-    repeatable: ClassVar[bool] = False
-    """Whether columns and rows may both be it."""
-
-    @property
-    def sets(self) -> tuple[str, ...]:
-        """The settings that it gives to every tile, so that those of the sheet are not used."""
-        return ()
-
-    def names(self) -> list[str]:
-        """Values that are a name and nothing else."""
-        return []
-
-    def heads(self) -> list[str]:
-        """Names after which numbers may follow."""
-        return []
-
-    @abstractmethod
-    def examples(self) -> str:
-        """Values as they may be written, with commas between."""
-
-    @abstractmethod
-    def read(self, text: str, base: Tile) -> Value:
-        """One value, for tiles that are like ``base`` but for the axes; ValueError that names the legal ones."""
-
-    def values(self, text: str, base: Tile) -> list[Value]:
-        """All values in a text; raises ValueError for one that is not legal, for none, and for more than 64."""
-        parts = [part for part in map(str.strip, text.replace("\n", ",").split(",")) if part]
-        if not parts:
-            raise ValueError(message("axis-empty", axis=self.name, none=NONE))
-        if len(parts) > MOST_TILES:
-            raise ValueError(message("axis-too-long", most=MOST_TILES, axis=self.name, count=len(parts)))
-        return [self.read(part, base) for part in parts]
+from .upstream_axes import LoraAxis, ModelAxis, PromptAxis, WidgetAxis
 
 
 class NoAxis(Axis):
@@ -84,31 +36,39 @@ class NoAxis(Axis):
         return [self.read(text, base)]
 
 
+@dataclass(frozen=True)
 class SettingAxis(Axis):
-    """An axis over a setting of the tile, the input of its name."""
+    """An axis over a setting of the tile: the input of its name, or ``input_id``; ``like`` are examples."""
+
+    like: str = ""
+    input_id: str = ""
+
+    @property
+    def setting(self) -> str:
+        return self.input_id or self.name
 
     @property
     def sets(self) -> tuple[str, ...]:
-        return (self.name,)
+        return (self.setting,)
 
     @property
     def spec(self) -> Any:
         """The input, with its limits or options."""
         inputs = (*sampler_inputs(), denoise_input(), *rectification_inputs())
-        return next(spec for spec in inputs if spec.id == self.name)
-
-    def value(self, header: str, setting: Any) -> Value:
-        return Value(header, lambda tile: tile.set(self.name, setting))
-
-
-@dataclass(frozen=True)
-class NumberAxis(SettingAxis):
-    """Numbers within the limits of the input; ``like`` are examples."""
-
-    like: str
+        return next(spec for spec in inputs if spec.id == self.setting)
 
     def examples(self) -> str:
         return self.like
+
+    def value(self, header: str, setting: Any) -> Value:
+        return Value(header, lambda tile: tile.set(self.setting, setting))
+
+
+class NumberAxis(SettingAxis):
+    """Numbers within the limits of the input."""
+
+    def parts(self, text: str) -> list[str]:
+        return self.spread(super().parts(text), isinstance(self.spec, io.Int.Input))
 
     def offset(self, text: str, base: Tile) -> int:
         """What is added to the number that is written."""
@@ -132,37 +92,21 @@ class SeedAxis(NumberAxis):
 
 
 class ChoiceAxis(SettingAxis):
-    """Names that the input offers, in whatever case."""
+    """Names that the input offers, in whatever case; its examples are all of them, unless others are given."""
 
     def names(self) -> list[str]:
         return list(self.spec.options)
 
     def examples(self) -> str:
-        return ", ".join(self.names())
+        return self.like or ", ".join(self.names())
 
     def read(self, text: str, base: Tile) -> Value:
         for name in self.spec.options:
             if text.casefold() == name.casefold():
                 return self.value(name, name)
+        if self.like and not meant(text, self.names()):
+            raise ValueError(message("axis-choice-unknown", axis=self.name, options=self.like, value=shown(text)))
         raise illegal(self, text)
-
-
-def parsed(text: str, name: str, like: str, convert: Callable[[str], Any] = float) -> Any:
-    """The number that is written; raises ValueError if it is none."""
-    try:
-        return convert(text)
-    except ValueError:
-        kind = "whole numbers" if convert is int else "numbers"
-        wrong = message("axis-number-wrong", axis=name, kind=kind, examples=like, value=shown(text))
-        raise ValueError(wrong) from None
-
-
-def illegal(axis: Axis, text: str) -> ValueError:
-    """What to raise for a name that the axis does not know."""
-    guess = meant(text, axis.names()) or meant(text.split()[0], axis.heads())
-    if guess:
-        return ValueError(message("axis-value-misspelt", axis=axis.name, value=text, guess=guess))
-    return ValueError(message("axis-value-unknown", axis=axis.name, examples=axis.examples(), value=shown(text)))
 
 
 def check_count(axis: Axis, name: str, count: int, least: int, most: int, text: str) -> None:
@@ -290,6 +234,17 @@ AXES: dict[str, Axis] = {
         ChoiceAxis("estimator"),
         ScheduleAxis("schedule"),
         SeedAxis("seed", "1, 2, +1"),
+        ChoiceAxis("sampler", "euler, heun, dpmpp_2m", "sampler_name"),
+        ChoiceAxis("scheduler", "simple, karras, normal"),
+        NumberAxis("steps", "10, 20, 30"),
+        NumberAxis("denoise", "50%, 75%, 100%"),
+        NumberAxis("start", "0%, 20%, 40%", "start_percent"),
+        NumberAxis("end", "60%, 80%, 100%", "end_percent"),
+        ChoiceAxis("refresh", "every step, best, as CFG"),
+        PromptAxis("prompt"),
+        LoraAxis("LoRA strength"),
+        ModelAxis("model"),
+        WidgetAxis("widget"),
     )
 }
 """In the order in which the node offers them; where two set the same, the first of them has it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,25 +13,30 @@ from ...reg_core.schedule import check_range
 from ..host.contract import WORDS_OPTION
 from ..host.graph import expansion_prefix, is_link
 from ..host.notice import tell
+from ..host.widgets import Widget, widgets
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..kinds import CheckedNode
 from ..messages import message
-from .axes import AXES, MOST_TILES, NONE, axes_help, axes_words
+from .axes import AXES, axes_help, axes_words
+from .axis import MOST_TILES, NONE
 from .grid import Comparison, compare
 from .parts import CATEGORY
-from .tile import RECTIFICATION, SAMPLING, ConnectedSchedule, Tile
+from .tile import RECTIFICATION, SAMPLING, ConnectedSchedule, Tile, Upstream
 from .tile_graph import Numbers, TileGraph, difference
 
 LINKED = ("model", "positive", "negative", "latent_image", "vae")
 
 
-def _read(inputs: Mapping[str, Any]) -> Comparison:
+def _read(inputs: Mapping[str, Any], upstream: Upstream | None = None) -> Comparison:
     """The tiles that the node's inputs describe; raises ValueError if they describe none."""
-    check_range(inputs["start_percent"], inputs["end_percent"])
     settings = {name: inputs[name] for name in (*SAMPLING, *RECTIFICATION) if name in inputs}
     schedule = inputs.get("schedule")
-    base = Tile(settings, connected=ConnectedSchedule(schedule) if is_link(schedule) else None)
-    return compare(base, (inputs["columns"], inputs["column_values"]), (inputs["rows"], inputs["row_values"]))
+    connected = ConnectedSchedule(schedule) if is_link(schedule) else None
+    base = Tile(settings, connected=connected, upstream=upstream)
+    comparison = compare(base, (inputs["columns"], inputs["column_values"]), (inputs["rows"], inputs["row_values"]))
+    for tile in comparison.tiles:
+        check_range(tile.settings["start_percent"], tile.settings["end_percent"])
+    return comparison
 
 
 class Compare(CheckedNode):
@@ -65,14 +71,14 @@ class Compare(CheckedNode):
                 io.String.Input(
                     "column_values",
                     default="CFG, REG",
-                    tooltip=f"One value for each column, separated by commas. {values}",
+                    tooltip=f"One value for each column, separated by commas; 2-8 x4 is 2, 4, 6, 8. {values}",
                     extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}},
                 ),
                 io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(
                     "row_values",
                     default="3, 6, 9",
-                    tooltip=f"One value for each row, separated by commas. {values}",
+                    tooltip=f"One value for each row, separated by commas; 2-8 x4 is 2, 4, 6, 8. {values}",
                     extra_dict={WORDS_OPTION: {"axis": "rows", "words": words}},
                 ),
                 *rectification_inputs(raw_schedule=True),
@@ -123,15 +129,21 @@ class Compare(CheckedNode):
 
     @classmethod
     def execute(cls, **inputs: Any) -> io.NodeOutput:
-        comparison = _read(inputs)
         running = cls.hidden.dynprompt
-        graph = TileGraph(expansion_prefix(), {name: inputs[name] for name in LINKED}, Numbers(running.all_node_ids()))
+        links = {name: inputs[name] for name in (*LINKED, "schedule") if is_link(inputs.get(name))}
+
+        @functools.cache
+        def upstream(names: tuple[str, ...]) -> list[Widget]:
+            return list(widgets(running.get_node, [links[name] for name in names or links if name in links]))
+
+        comparison = _read(inputs, upstream)
+        graph = TileGraph(expansion_prefix(), links, Numbers(running.all_node_ids()), running.get_node)
         entries, prompts, last = [], [], None
         for index, tile in enumerate(comparison.tiles):
             column = comparison.columns[index % len(comparison.columns)]
             row = comparison.rows[index // len(comparison.columns)]
             label = ", ".join(part for part in (column, row) if part) or "REG"
-            prompts.append(graph.prompt(tile, label, running.get_node))
+            prompts.append(graph.prompt(tile, label))
             # They have nearly everything in common, and a long text in each would make a large file.
             how = {"changes": difference(prompts[0], prompts[-1])} if index else {"prompt": prompts[0]}
             entries.append({"label": label, "row": row, "column": column, "seconds": None, **how})
@@ -183,7 +195,11 @@ def _caption(comparison: Comparison, inputs: Mapping[str, Any]) -> str:
 
     words = shared(CAPTION)
     if any(tile.guided for tile in comparison.tiles):
-        span = inputs["start_percent"], inputs["end_percent"]
-        part = [f"from {span[0]:g} to {span[1]:g}"] if span != (0, 1) else []
+        span = [
+            f"{word} {inputs[name]:g}"
+            for word, name in (("from", "start_percent"), ("to", "end_percent"))
+            if name not in comparison.sets
+        ]
+        part = [" ".join(span)] if (inputs["start_percent"], inputs["end_percent"]) != (0, 1) and span else []
         words.append("REG with " + ", ".join([*shared(RECTIFICATION_CAPTION), *part]))
     return "; ".join(words)

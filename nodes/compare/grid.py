@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from ...reg_core.table import shown
 from ..messages import message
-from .axes import AXES, MOST_TILES, NONE, Axis
+from .axes import AXES
+from .axis import MOST_TILES, NONE, Axis
 from .tile import MEASURED, MeasuredSchedule, Tile
 
 

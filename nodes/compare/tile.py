@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from ...reg_core.number import number
+from ..host.widgets import Widget
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..schedules import ScheduleNode, Written
 
 Link = list[Any]
+Edits = Mapping[str, Mapping[str, Any]]
+Upstream = Callable[[tuple[str, ...]], Iterable[Widget]]
 
 
 class Run(NamedTuple):
@@ -122,7 +125,8 @@ class Tile:
     """What one tile is drawn with: ``settings`` are the inputs of the sampler and of REG, by name.
 
     ``schedule`` is the tile's own; ``connected`` is that of the sheet, which its tiles with REG follow else.
-    ``matched`` is the tile with REG whose strength its cfg is to have.
+    ``matched`` is the tile with REG whose strength its cfg is to have. ``edits`` are what it writes into nodes upstream
+    of the sheet, by id and input; ``upstream`` gives what is written upstream of some inputs, where that is known.
     """
 
     settings: Mapping[str, Any]
@@ -130,10 +134,16 @@ class Tile:
     schedule: TileSchedule | None = None
     connected: ConnectedSchedule | None = None
     matched: Tile | None = None
+    edits: Edits = field(default_factory=dict)
+    upstream: Upstream | None = field(default=None, compare=False, repr=False)
 
     def set(self, name: str, value: Any) -> Tile:
         """This tile with another value for one of its settings."""
         return replace(self, settings={**self.settings, name: value})
+
+    def write(self, node: str, name: str, value: Any) -> Tile:
+        """This tile with another value in an input of a node upstream of the sheet."""
+        return replace(self, edits={**self.edits, node: {**self.edits.get(node, {}), name: value}})
 
     @property
     def guided(self) -> bool:

@@ -36,7 +36,7 @@ class Numbers:
 
 @dataclass
 class TileGraph:
-    """Nodes in API format. ``links`` leads to what is connected to the sheet.
+    """Nodes in API format. ``links`` leads to what is connected to the sheet, ``find`` gives a node of the prompt.
 
     The id of a node depends on what it does alone. The host counts the id of some nodes as part of what they do, so a
     tile keeps its place in the cache, when columns and rows are added, only if its nodes keep their ids. Tiles that
@@ -46,6 +46,7 @@ class TileGraph:
     prefix: str
     links: dict[str, Link]
     numbers: Numbers
+    find: Callable[[str], Node]
     nodes: Prompt = field(default_factory=dict)
 
     def add(self, class_type: str, title: str, inputs: dict[str, Any]) -> Link:
@@ -73,23 +74,23 @@ class TileGraph:
     def timed(self, tile: Tile, label: str, previous: Link | None) -> Link:
         """Add the nodes that draw a tile, measure it and put it behind the ``previous`` ones."""
         run = self.run(tile, label)
-        drawn: dict[str, Any] = {"image": self._decoded(run.samples), "stopwatch": run.stopwatch}
+        drawn: dict[str, Any] = {"image": self._decoded(tile, run.samples), "stopwatch": run.stopwatch}
         if tile.matched is not None:
             drawn["cfg"] = self._matched_cfg(tile.matched)
         return self.add("REG_CompareTile", label, drawn if previous is None else {**drawn, "previous": previous})
 
-    def prompt(self, tile: Tile, label: str, find: Callable[[str], Node]) -> Prompt:
-        """The prompt that draws and saves a tile alone; ``find`` gives a node of the running prompt by its id."""
-        alone = TileGraph(self.prefix, self.links, self.numbers)
-        image = alone._decoded(alone.add("KSampler", f"KSampler {label}", alone._sampler(tile)))
+    def prompt(self, tile: Tile, label: str) -> Prompt:
+        """The prompt that draws and saves a tile alone."""
+        alone = TileGraph(self.prefix, self.links, self.numbers, self.find)
+        image = alone._decoded(tile, alone.add("KSampler", f"KSampler {label}", alone._sampler(tile)))
         save = alone.add("SaveImage", f"Save {label}", {"images": image, "filename_prefix": "REG"})
-        return standalone(lambda name: alone.nodes[name] if name in alone.nodes else find(name), save[0], self.numbers)
+        return standalone(lambda name: alone.nodes.get(name) or self.find(name), save[0], self.numbers)
 
-    def _decoded(self, samples: Link) -> Link:
-        return self.add("VAEDecode", "VAE Decode", {"samples": samples, "vae": self.links["vae"]})
+    def _decoded(self, tile: Tile, samples: Link) -> Link:
+        return self.add("VAEDecode", "VAE Decode", {"samples": samples, "vae": self._edited(tile, self.links["vae"])})
 
     def _sampler(self, tile: Tile) -> dict[str, Any]:
-        conditioning = {name: self.links[name] for name in ("positive", "negative", "latent_image")}
+        conditioning = {name: self._edited(tile, self.links[name]) for name in ("positive", "negative", "latent_image")}
         matched = {} if tile.matched is None else {"cfg": self._matched_cfg(tile.matched)}
         return {"model": self._model(tile), **conditioning, **tile.sampling, **matched}
 
@@ -97,14 +98,34 @@ class TileGraph:
         return self.add("REG_CompareMatched", "Matched cfg", self.run(tile, "REG")._asdict())
 
     def _model(self, tile: Tile) -> Link:
-        schedule, inputs = tile.followed, {"model": self.links["model"]}
+        schedule, inputs = tile.followed, {"model": self._edited(tile, self.links["model"])}
         if schedule is not None:
-            inputs["schedule"] = schedule.link(self, tile.settings["cfg"])
+            inputs["schedule"] = self._edited(tile, schedule.link(self, tile.settings["cfg"]))
         if tile.guided:
             return self.add("REG_Guidance", "REG", {**inputs, **tile.rectification})
         if schedule is not None:
             return self.add("REG_ApplySchedule", "Apply Guidance Schedule", inputs)
-        return self.links["model"]
+        return inputs["model"]
+
+    def _edited(self, tile: Tile, link: Link) -> Link:
+        """The link to what the prompt gives there under the edits of the tile: to a copy, where they reach it."""
+        copies: dict[str, str] = {}
+
+        def copy(name: str) -> str:
+            if name in self.nodes:
+                return name
+            if name not in copies:
+                node = self.find(name)
+                values = {
+                    key: [copy(value[0]), value[1]] if is_link(value) else value
+                    for key, value in node["inputs"].items()
+                }
+                inputs = {**values, **tile.edits.get(name, {})}
+                title = (node.get("_meta") or {}).get("title", node["class_type"])
+                copies[name] = name if inputs == node["inputs"] else self.add(node["class_type"], title, inputs)[0]
+            return copies[name]
+
+        return [copy(link[0]), link[1]] if tile.edits else link
 
     @staticmethod
     def _digest(content: Any) -> str:

@@ -35,6 +35,46 @@ MESSAGES: dict[str, Message] = {
         "One of the values is not known to this axis, and one that is known is written nearly alike.",
         "Correct the value.",
     ),
+    "axis-choice-unknown": Message(
+        "REG: {axis} must be one of the names that its input offers, such as {options}; got {value}. Write one "
+        "of them.",
+        "One of the values is not among the choices of that input, or it names several of them.",
+        "Write the name as the input offers it.",
+    ),
+    "prompt-without": Message(
+        "REG: {axis} replaces {value}, and no text upstream of positive or negative contains it. Write words of your "
+        "prompt first, then what is to stand in their place.",
+        "The first value of the axis is looked for in the prompts, in the same case.",
+        "Write words of your prompt as the first value.",
+    ),
+    "lora-not-one": Message(
+        "REG: {axis} needs one LoRA loader upstream of model; got {count}. Add one, or name one with the axis widget, "
+        "as in number.strength_model = 0.5, 1.",
+        "There is no LoRA between the loader of the model and the sheet, or there are several.",
+        "Add a LoRA loader, or choose the axis widget.",
+    ),
+    "model-not-loaded": Message(
+        "REG: {axis} needs a loader of checkpoints or diffusion models upstream of model. Connect one, or choose the "
+        "axis widget.",
+        "None of the nodes before the sheet has an input with the name of such a file.",
+        "Connect a loader of ComfyUI, or choose the axis widget.",
+    ),
+    "widget-not-named": Message(
+        "REG: {axis} takes the name of a widget, the sign = and its values, as in {examples}; got {value}. Write all "
+        "three.",
+        "The name of the widget is missing.",
+        "Write the name of the widget before its values.",
+    ),
+    "widget-unknown": Message(
+        "REG: {axis} {value} is no widget of a node upstream of the sheet. Write one of {names}.",
+        "No node before the sheet has an input of that name with a value written in it.",
+        "Write one of the names, or connect the node.",
+    ),
+    "widget-not-one": Message(
+        "REG: {axis} {value} is a widget of several nodes upstream of the sheet. Write one of {names}.",
+        "More than one node before the sheet has an input of that name.",
+        "Write the number or the title of the node before it, with a full stop between.",
+    ),
     "axis-count-wrong": Message(
         "REG: {axis} {name} takes {numbers}, as in {examples}; got {value}. Write as many numbers as it takes.",
         "Too many or too few numbers follow the name of a schedule.",
