@@ -7,7 +7,9 @@ from pathlib import Path
 from comfy_api.latest import ComfyExtension, io
 
 from . import compare, guidance, guiders, inspector, playground, samplers, schedules
-from .host.offers import offer_diffusion_models
+from .compare.skipping import SKIPS
+from .host.contract import SKIP_COMMAND
+from .host.offers import offer_command, offer_diffusion_models
 
 NODES: list[type[io.ComfyNode]] = [
     *guidance.NODES,
@@ -26,6 +28,7 @@ PLAYGROUND = Path(__file__).parent.parent / "playground"
 class RectifiedGradientGuidance(ComfyExtension):
     async def on_load(self) -> None:
         offer_diffusion_models(PLAYGROUND)
+        offer_command(SKIP_COMMAND, SKIPS.obey)
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return NODES

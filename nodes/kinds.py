@@ -83,7 +83,7 @@ KINDS: dict[str, Callable[[Any, Any], Any]] = {
     "VAE": _made(_has("decode"), "a VAE"),
     "CURVE": lambda spec, value: curve_points(value),
     "GUIDANCE_SCHEDULE": _made(callable, "a guidance schedule"),
-    "REG_STOPWATCH": _made(_has("batch", "seconds_per_sample", "steps"), "a stopwatch of REG Compare"),
+    "REG_STOPWATCH": _made(_has("batch", "seconds_per_sample", "steps", "skipped"), "a stopwatch of REG Compare"),
     "REG_TILES": _made(lambda value: isinstance(value, list) and all(map(_has("images"), value)), "tiles"),
     "REG_SHEET_LAYOUT": _made(lambda value: isinstance(value, dict) and "tiles" in value, "the layout of a sheet"),
 }
@@ -94,7 +94,7 @@ WRITTEN = ("FLOAT", "INT", "COMBO", "STRING", "BOOLEAN", "CURVE")
 def received(spec: Any, value: Any) -> Any:
     """The value of one input as the node takes it; raises ValueError that names the input, what it takes and came."""
     kind = spec.get_io_type()
-    if spec.optional and value is None and kind not in WRITTEN:
+    if value is None and (spec.lazy or (spec.optional and kind not in WRITTEN)):  # a lazy one that was not asked for
         return value
     if spec.rawLink:
         if not is_link(value):

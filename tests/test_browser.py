@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from PIL import Image
 
 from bootstrap.server import PACK_NAME, ComfyServer
 from browser import Page
@@ -49,6 +50,21 @@ MEANS = """(id) => {
   const line = [...svg.querySelectorAll("path.line.main:not(.thin)")].at(-1).getAttribute("d")
   return line.slice(1).split("L").map((point) => point.split(",").map(Number))
     .map(([x, y]) => [(x - left) / width, foot + (top + height - y) / height * (head - foot)])
+}"""
+# What the tiles of a light table are called, by the id of its node.
+TABLE = """(id) => {
+  const node = app.canvas.graph.getNodeById(id)
+  const root = node.widgets.find((widget) => widget.name === "reg_tiles").element.shadowRoot
+  return [...root.querySelectorAll(".grid [role=option]")].map((option) => option.ariaLabel)
+}"""
+# The states of the tiles of node 8 whenever they change, since it was called.
+WATCH = """() => {
+  const root = app.rootGraph.getNodeById("8").widgets.find(({ name }) => name === "reg_tiles").element.shadowRoot
+  window.seen = []
+  new MutationObserver(() => {
+    const tiles = [...root.querySelectorAll(".grid [role=option]")]
+    window.seen.push(tiles.map(({ dataset: { state } }) => state).join(" "))
+  }).observe(root.querySelector(".grid"), { childList: true })
 }"""
 RESULT = "(id) => app.nodeOutputs[id].reg_trace[0]"
 INTO_SUBGRAPH = """(ids) => {
@@ -469,9 +485,14 @@ def test_events_and_results_with_missing_parts_do_no_harm(page: Page) -> None:
     assert (chart["dots"], chart["hollow"], chart["crosses"]) == (2, 1, 1)
     assert page.evaluate(TITLES, ["16", ".dot"]) == ["At 50 %: 0.7 (computed)", "At 60 %: 0.6 (extrapolated)"]
     page.evaluate(show, ["8", "reg_tiles", tiles])
-    box = page.widget("reg-comparison")
-    box.get_by_role("option").first.wait_for(state="attached")
-    assert box.get_by_role("option").all_inner_texts() == ["CFG"]
+    page.wait_until(f"({TABLE})('8').length === 1")
+    assert page.evaluate(TABLE, "8") == ["CFG"]
+    sheet = {"node": "8", "prompt_id": "p", "runs": ["a"], "tiles": [{"label": "REG", "prompt": {}}]}
+    page.evaluate(script, ["reg.sheet", [None, {}, *({**sheet, name: None} for name in sheet), sheet]])
+    one = {"node": "8", "prompt_id": "p", "drawn": [], "drawing": None}
+    drawn = [None, {}, {"index": 4}, {"index": 0, "note": "1 s", "image": None}]
+    page.evaluate(script, ["reg.tiles", [None, {}, *({**one, name: None} for name in one), {**one, "drawn": drawn}]])
+    page.wait_until(f"({TABLE})('8')[0] === 'REG, 1 s'")
 
 
 def compared() -> Prompt:
@@ -486,42 +507,140 @@ def compared() -> Prompt:
     }
 
 
-def test_tile_of_the_sheet_opens_as_a_workflow(page: Page) -> None:
+LABELS = ["CFG, cfg = 3", "REG, cfg = 3", "CFG, cfg = 6", "REG, cfg = 6"]
+
+
+def labels(page: Page) -> list[str]:
+    """The tiles on the light table, without their times."""
+    return [re.sub(r", [0-9.]+ s( per image)?$", "", tile) for tile in page.evaluate(TABLE, "8")]
+
+
+def drawn(page: Page, count: int = 4) -> None:
+    """Wait until the pictures of so many tiles are on the light table."""
+    script = """(count) => {
+      const root = app.rootGraph.getNodeById("8").widgets.find(({ name }) => name === "reg_tiles").element.shadowRoot
+      const images = [...root.querySelectorAll(".grid img")]
+      return images.length === count && images.every((image) => image.complete && image.naturalWidth > 0)
+    }"""
+    page.wait_until(script, count)
+
+
+def kinds(page: Page) -> dict[str, Any]:
+    return {entry["class_type"]: entry["inputs"] for entry in page.prompt().values()}
+
+
+def test_tiles_appear_one_by_one_and_one_opens_as_a_workflow(page: Page) -> None:
     open_workflow(page, compared(), "sheet")
     page.fit("8")
     box = page.widget("reg-comparison")
-    assert box.locator("p").inner_text() == "After a run, you can open any tile of the sheet here as a workflow."
+    assert box.locator("p").first.inner_text() == "When you run the workflow, its tiles appear here one by one."
+    page.evaluate(WATCH)
     page.run()
-    box.get_by_role("option").nth(3).wait_for(state="attached")
-    tiles = box.get_by_role("option").all_inner_texts()
-    assert [re.sub(r" \([0-9.]+ s\)$", "", tile) for tile in tiles] == [
-        "CFG, cfg = 3",
-        "REG, cfg = 3",
-        "CFG, cfg = 6",
-        "REG, cfg = 6",
-    ]
+    drawn(page)
+    seen = page.evaluate("() => [...new Set(window.seen)]")
+    live = [" ".join(["drawn"] * i + ["drawing"] + ["waiting"] * (3 - i)) for i in range(4)]
+    assert [states for states in seen if "drawing" in states] == live
+    assert labels(page) == LABELS
+    page.fit("8")
     for theme in ("light", "dark"):
         page.use_theme(theme)
-        page.screenshot(f"sheet {theme}")
+        page.screenshot(f"light table {theme}")
     saved = page.saved()
-    box.get_by_role("combobox").focus()
-    for key in ("ArrowDown", "ArrowDown", "ArrowDown", "Tab", "Enter"):
+    box.get_by_role("option").first.focus()
+    for key in ("ArrowDown", "ArrowRight", "Enter"):
         page.raw.keyboard.press(key)
     page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'SaveImage')")
     assert page.missing_types() == []
     page.screenshot("tile")
-    kinds = {entry["class_type"]: entry["inputs"] for entry in page.prompt().values()}
-    assert "REG_Compare" not in kinds
-    assert (kinds["KSampler"]["cfg"], kinds["KSampler"]["seed"], kinds["KSampler"]["steps"]) == (6, 5, 4)
-    assert kinds["REG_Guidance"]["strength"] == 1
+    opened = kinds(page)
+    assert "REG_Compare" not in opened
+    assert (opened["KSampler"]["cfg"], opened["KSampler"]["seed"], opened["KSampler"]["steps"]) == (6, 5, 4)
+    assert opened["REG_Guidance"]["strength"] == 1
     page.run()
-    assert {entry["class_type"]: entry["inputs"] for entry in page.prompt().values()} == kinds  # the seed stays
+    assert kinds(page) == opened  # the seed stays
     page.switch_to("sheet")
     page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'REG_Compare')")
     assert widget_values(page.saved()) == widget_values(saved)
     page.fit("8")
-    box.get_by_role("option").nth(3).wait_for(state="attached")
-    assert box.get_by_role("option").all_inner_texts() == tiles
+    drawn(page)
+    assert labels(page) == LABELS
+
+
+def test_tile_is_enlarged_and_wiped_against_another(page: Page) -> None:
+    open_workflow(page, compared())
+    page.run()
+    drawn(page)
+    page.fit("8")
+    box = page.widget("reg-comparison")
+    box.get_by_role("option").nth(1).click()
+    shown = box.get_by_role("dialog")
+    assert shown.locator(".label").inner_text().startswith("REG, cfg = 3 (")
+    assert (
+        shown.locator(".one").evaluate("(image) => image.decode().then(() => image.naturalWidth)") == 131
+    )  # two images
+    assert shown.locator(".other").is_hidden()
+    page.raw.keyboard.press("ArrowDown")
+    assert shown.locator(".label").inner_text().startswith("REG, cfg = 6 (")
+    page.screenshot("tile enlarged")
+    shown.get_by_role("combobox").select_option("CFG, cfg = 6")
+    shown.focus()
+    place = shown.locator(".view").bounding_box()
+    assert place is not None
+    page.raw.mouse.move(place["x"] + place["width"] / 4, place["y"] + 30)
+    assert abs(float(shown.get_by_role("slider").input_value()) - 25) <= 1
+    assert "25" in shown.locator(".other").evaluate("(image) => getComputedStyle(image).clipPath")
+    page.screenshot("two tiles")
+    page.raw.keyboard.press("Shift+ArrowUp")
+    assert shown.locator(".other").get_attribute("alt") == "CFG, cfg = 3"
+    page.raw.keyboard.press("Escape")
+    assert shown.count() == 0 or shown.is_hidden()
+    box.get_by_role("option").nth(0).click(modifiers=["Shift"])
+    assert shown.locator(".other").get_attribute("alt") == "CFG, cfg = 3"
+    assert shown.locator(".one").get_attribute("alt") == "REG, cfg = 6"
+    page.raw.keyboard.press("Enter")
+    page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'SaveImage')")
+    assert kinds(page)["KSampler"]["cfg"] == 6
+
+
+def test_saved_tile_is_a_picture_that_opens_as_its_workflow(page: Page, tmp_path: Path) -> None:
+    open_workflow(page, compared())
+    page.run()
+    drawn(page)
+    page.fit("8")
+    box = page.widget("reg-comparison")
+    box.get_by_role("option").nth(1).focus()
+    with page.raw.expect_download() as saving:
+        box.get_by_role("button", name="Save").click()
+    file = tmp_path / saving.value.suggested_filename
+    saving.value.save_as(file)
+    assert file.name == "CFG, cfg = 3.png"
+    with Image.open(file) as picture:
+        picture.load()
+        assert picture.size == (131, 64)  # two images
+        assert json.loads(picture.text["prompt"])  # pyright: ignore[reportAttributeAccessIssue]
+    drop = """async (bytes) => {
+      const file = new File([new Uint8Array(bytes)], "tile.png", { type: "image/png" })
+      await app.handleFile(file)
+    }"""
+    page.evaluate(drop, list(file.read_bytes()))
+    page.wait_until("() => app.rootGraph.nodes.some((node) => node.type === 'SaveImage')")
+    assert kinds(page)["KSampler"]["cfg"] == 3 and "REG_Guidance" not in kinds(page)
+
+
+def test_tile_is_skipped_and_the_sheet_is_stopped(page: Page) -> None:
+    prompt = compared()
+    prompt["8"]["inputs"] |= {"steps": 1500, "column_values": "CFG", "row_values": "3, 4, 5, 6", "seed": 77}
+    open_workflow(page, prompt)
+    page.fit("8")
+    page.queue()
+    box = page.widget("reg-comparison")
+    for tile, button in ((0, "Skip tile"), (1, "Stop")):
+        page.wait_until(f"({TABLE})('8')[{tile}]?.endsWith(', drawing')")
+        page.screenshot(f"drawing tile {tile}")
+        box.get_by_role("button", name=button).click()
+    page.wait_idle()
+    page.wait_until(f"({TABLE})('8').filter((tile) => tile.endsWith(', skipped')).length === 4")
+    assert box.get_by_role("button", name="Stop").is_hidden()
 
 
 def test_reload_shows_the_tiles_again(page: Page) -> None:
@@ -531,7 +650,7 @@ def test_reload_shows_the_tiles_again(page: Page) -> None:
     page.reload(page.saved()["id"])
     page.wait_until("() => !!app.rootGraph.getNodeById('8')")
     page.fit("8")
-    page.widget("reg-comparison").get_by_role("option").nth(3).wait_for(state="attached")
+    drawn(page)
 
 
 def test_switching_the_renderer_keeps_the_chart(page: Page) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 from workflows import SAMPLING, Prompt, node, picture, playground
 
 from bootstrap.errors import BootstrapError
-from bootstrap.server import ComfyServer
+from bootstrap.server import ComfyServer, RequestError
 
 pytestmark = pytest.mark.host
 
@@ -82,9 +82,20 @@ class Events:
     def __init__(self) -> None:
         self.sampled: set[str] = set()
         self.shown: list[dict[str, Any]] = []
+        self.sheet: Mapping[str, Any] = {}
+        self.drawn: list[dict[str, Any]] = []
+        self.drawing: list[int] = []
+        self.longest = 0
 
     def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
-        if kind == "progress" and data["max"] == SAMPLING["steps"]:
+        if kind == "reg.sheet":
+            self.sheet = data
+        if kind == "reg.tiles":
+            self.drawn += data["drawn"]
+            self.drawing += [] if data["drawing"] is None else [data["drawing"]]
+        if kind == "progress_state":
+            self.longest = max(self.longest, len(json.dumps(data)))
+        if kind == "progress" and data["max"] > 1:
             self.sampled.add(data["node"])
         if kind == "executed" and "reg_tiles" in (data["output"] or {}):
             self.shown.append({"at": data["display_node"], **data["output"]})
@@ -102,6 +113,11 @@ def prompts(tiles: list[dict[str, Any]]) -> list[Prompt]:
     """The prompt of each tile, as the page makes it of that of the first."""
     whole = [tile.get("prompt") or {**tiles[0]["prompt"], **tile["changes"]} for tile in tiles]
     return [{name: content for name, content in prompt.items() if content is not None} for prompt in whole]
+
+
+def without_pictures(tiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tiles as they are kept in a file, which lasts longer than the host's temporary folder."""
+    return [{key: value for key, value in tile.items() if key != "image"} for tile in tiles]
 
 
 def in_sheet(sheet: np.ndarray, image: np.ndarray) -> bool:
@@ -245,6 +261,122 @@ def test_tiles_that_come_out_the_same_are_sampled_once(server: ComfyServer) -> N
     assert len(output["reg_tiles"]) == 6
 
 
+class Skipping(Events):
+    """Skips tiles of a sheet by their indices, as the page does, when the sampler is at work on one of them."""
+
+    def __init__(self, server: ComfyServer, at: int, tiles: list[int], step: int = 2) -> None:
+        super().__init__()
+        self.server, self.at, self.tiles, self.step = server, at, tiles, step
+
+    def __call__(self, kind: str, data: Mapping[str, Any]) -> None:
+        super().__call__(kind, data)
+        if kind == "progress" and data["value"] >= self.step and self.drawing[-1] == self.at and self.tiles:
+            runs = [self.sheet["runs"][index] for index in self.tiles]
+            self.server.post("/reg/skip", {"prompt_id": self.sheet["prompt_id"], "runs": runs})
+            self.tiles = []
+
+
+def test_page_gets_each_tile_as_it_is_drawn(server: ComfyServer) -> None:
+    """In reading order, each before the next is begun, and what the cache has together with the next."""
+    prompt = saved(compare("method", "CFG, REG", "cfg", "3, 6", seed=91), 1)
+    heard: list[tuple[str, Any]] = []
+    events, output, save = Events(), {}, None
+
+    def listen(kind: str, data: Mapping[str, Any]) -> None:
+        events(kind, data)
+        if kind == "reg.tiles":
+            heard.extend([("drawn", tile["index"]) for tile in data["drawn"]] + [("drawing", data["drawing"])])
+
+    save = server.run(prompt, listen)["save"]
+    (output,) = events.shown
+    order = list(dict.fromkeys(entry for entry in heard if entry[1] is not None))
+    assert order == [entry for index in range(4) for entry in (("drawing", index), ("drawn", index))]
+    assert events.sheet["node"] == "compare" and len(events.sheet["runs"]) == 4
+    assert [tile["label"] for tile in events.sheet["tiles"]] == [tile["label"] for tile in output["reg_tiles"]]
+    assert [tile["image"] for tile in events.drawn] == [tile["image"] for tile in output["reg_tiles"]]
+    assert all(re.fullmatch(r"[0-9.]+ s per image", tile["note"]) for tile in events.drawn)
+    assert prompts(list(events.sheet["tiles"])) == prompts(output["reg_tiles"])
+    images = drawn(server, save["images"])
+    for index, tile in enumerate(events.drawn):  # a batch stands side by side
+        strip = picture(server, tile["image"])
+        assert np.array_equal(strip[:, :SIZE], images[2 * index])
+        assert np.array_equal(strip[:, -SIZE:], images[2 * index + 1])
+    added, _, _ = shown(server, saved(compare("method", "CFG, REG", "cfg", "3, 6, 4", seed=91), 1))
+    assert [tile["index"] for tile in added.drawn] == list(range(6))
+    assert [tile["image"] for tile in added.drawn[:4]] == [tile["image"] for tile in events.drawn]
+    assert set(added.drawing) == {4, 5}
+
+
+def test_what_is_sent_of_each_step_does_not_grow_with_the_tiles(server: ComfyServer) -> None:
+    """64 tiles of 2 steps sent 38 MB, since the host sends all nodes of a run with each step."""
+    events, _, _ = shown(server, compare("cfg", "1-6 x12", "none", "", seed=92, steps=1, strength=0.0))
+    assert len(events.drawn) == 12
+    assert events.longest < 4000
+
+
+def test_skipped_tile_is_left_out_and_is_drawn_in_the_next_run(server: ComfyServer) -> None:
+    long = {"seed": 93, "steps": 200}
+    prompt = saved(compare("cfg", "2, 3, 4", "none", "", **long), 1)
+    events = Skipping(server, 1, [1])
+    images = drawn(server, server.run(prompt, events)["save"]["images"])
+    (output,) = events.shown
+    assert len(images) == 4  # two tiles of two images
+    assert [tile["image"] is None for tile in output["reg_tiles"]] == [False, True, False]
+    assert [tile["note"] == "skipped" for tile in events.drawn] == [False, True, False]
+    again, after, save = shown(server, prompt)
+    assert len(drawn(server, save["images"])) == 6 and all(tile["image"] for tile in after["reg_tiles"])
+    assert len(again.sampled) == 1
+    last, _, _ = shown(server, prompt)
+    assert not last.sampled and not last.drawing
+    (direct,) = server.run(prompts(after["reg_tiles"])[1]).values()
+    assert all(map(np.array_equal, drawn(server, direct["images"]), drawn(server, save["images"])[2:4]))
+
+
+def test_stop_ends_with_the_tiles_so_far(server: ComfyServer) -> None:
+    prompt = saved(compare("cfg", "2, 3, 4, 5", "none", "", seed=94, steps=200), 0)
+    events = Skipping(server, 1, [1, 2, 3])
+    save = server.run(prompt, events)["save"]
+    assert set(events.drawing) == {0, 1}
+    (sheet,) = drawn(server, save["images"])
+    assert in_sheet(sheet, picture(server, events.drawn[0]["image"])[:, :SIZE])
+    assert [tile["note"] for tile in events.drawn[1:]] == ["skipped"] * 3
+
+
+def test_tiles_that_follow_a_skipped_one_are_skipped_with_it(server: ComfyServer) -> None:
+    for order in ("REG, CFG matched, measured, CFG", "CFG matched, measured, REG, CFG"):
+        prompt = compare("method", order, "none", "", seed=95, steps=300)
+        prompt["compare"]["inputs"]["seed"] += len(order) + order.index("REG")
+        events = Skipping(server, 0, [order.split(", ").index("REG")])
+        server.run(prompt, events)
+        (output,) = events.shown
+        assert [tile["image"] is None for tile in output["reg_tiles"]] == [True, True, True, False]
+
+
+def test_sheet_of_which_all_is_skipped_says_so_where_images_are_asked_for(server: ComfyServer) -> None:
+    prompt = compare("cfg", "2, 3", "none", "", seed=96, steps=200)
+    events = Skipping(server, 0, [0, 1])
+    server.run(prompt, events)
+    assert len(events.shown) == 1
+    with pytest.raises(BootstrapError, match="all tiles were skipped"):
+        server.run(saved(prompt, 1), Skipping(server, 0, [0, 1]))
+
+
+@pytest.mark.parametrize(
+    "command", [None, [], {}, {"prompt_id": 1, "runs": []}, {"prompt_id": "a", "runs": ["x"] * 65}]
+)
+def test_command_that_is_none_is_refused(server: ComfyServer, command: Any) -> None:
+    with pytest.raises(RequestError, match="400"):
+        server.post("/reg/skip", command)
+
+
+def test_tiles_of_different_sizes_are_one_batch(server: ComfyServer) -> None:
+    prompt = compare("widget", "vae.size = 32, 64", "none", "", seed=97)
+    _, _, save = shown(server, saved(prompt, 1))
+    small, *_, large = drawn(server, save["images"])
+    assert small.shape == large.shape == (SIZE, SIZE, 3)
+    assert (small[32:] == 255).all() and (small[:, 32:] == 255).all() and not (small[:32, :32] == 255).all()
+
+
 MEASURES = "CFG, REG, CFG matched, measured"
 
 
@@ -320,7 +452,7 @@ def test_saved_sheet_carries_its_tiles_and_still_opens(server: ComfyServer) -> N
             query = urlencode({key: entry[key] for key in ("filename", "subfolder", "type")})
             with Image.open(io.BytesIO(server.read(f"/view?{query}"))) as image:
                 embedded = json.loads(image.text["prompt"])
-            assert embedded["compare"]["_meta"]["tiles"] == output["reg_tiles"]
+            assert embedded["compare"]["_meta"]["tiles"] == without_pictures(output["reg_tiles"])
             assert embedded["compare"]["inputs"] == prompt["compare"]["inputs"]
     _, opened, _ = shown(server, embedded)
     assert prompts(opened["reg_tiles"]) == prompts(output["reg_tiles"])

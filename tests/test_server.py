@@ -81,7 +81,7 @@ INPUTS = {
         *["columns", "column_values", "rows", "row_values", *RECTIFICATION],
     ],
     "REG_CompareStopwatch": ["model", "run", "rectified", "scheduled"],
-    "REG_CompareTile": ["image", "stopwatch", "previous", "cfg"],
+    "REG_CompareTile": ["image", "stopwatch", "previous", "cfg", "run", "source", "source_run"],
     "REG_CompareSheet": ["tiles", "layout"],
     "REG_CompareMatched": ["samples", "stopwatch"],
     "REG_CompareMeasured": ["samples", "stopwatch", "form", "cfg"],

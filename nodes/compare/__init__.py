@@ -5,7 +5,8 @@ from __future__ import annotations
 from comfy_api.latest import io
 
 from .comparison import Compare
-from .parts import CompareMatched, CompareMeasured, CompareSheet, CompareStopwatch, CompareTile
+from .measures import CompareMatched, CompareMeasured
+from .parts import CompareSheet, CompareStopwatch, CompareTile
 
 NODES: list[type[io.ComfyNode]] = [
     Compare,

@@ -10,9 +10,10 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...reg_core.schedule import check_range
-from ..host.contract import WORDS_OPTION
+from ..host.contract import SHEET_EVENT, WORDS_OPTION
 from ..host.graph import expansion_prefix, is_link
-from ..host.notice import tell
+from ..host.notice import send, tell
+from ..host.prompt import display_node, executing_prompt
 from ..host.widgets import Widget, widgets
 from ..inputs import denoise_input, rectification_inputs, sampler_inputs
 from ..kinds import CheckedNode
@@ -89,7 +90,7 @@ class Compare(CheckedNode):
                     "tiles", display_name="tiles", tooltip="All images in reading order, without labels, as one batch."
                 ),
             ],
-            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt],
+            hidden=[io.Hidden.unique_id, io.Hidden.dynprompt, io.Hidden.extra_pnginfo],
             is_output_node=True,
             enable_expand=True,
         )
@@ -140,14 +141,19 @@ class Compare(CheckedNode):
         graph = TileGraph(expansion_prefix(), links, Numbers(running.all_node_ids()), running.get_node)
         entries, prompts, last = [], [], None
         for index, tile in enumerate(comparison.tiles):
-            column = comparison.columns[index % len(comparison.columns)]
-            row = comparison.rows[index // len(comparison.columns)]
+            down, across = divmod(index, len(comparison.columns))
+            column, row = comparison.columns[across], comparison.rows[down]
             label = ", ".join(part for part in (column, row) if part) or "REG"
             prompts.append(graph.prompt(tile, label))
             # They have nearly everything in common, and a long text in each would make a large file.
             how = {"changes": difference(prompts[0], prompts[-1])} if index else {"prompt": prompts[0]}
-            entries.append({"label": label, "row": row, "column": column, "seconds": None, **how})
+            place = {"row": row, "column": column, "place": [across, down]}
+            entries.append({"label": label, **place, "seconds": None, "image": None, **how})
             last = graph.timed(tile, label, last)
+        open_workflow = (cls.hidden.extra_pnginfo or {}).get("workflow") or {}  # a prompt may come without one
+        where = {"node": display_node(cls.hidden.unique_id), "workflow": open_workflow.get("id")}
+        runs = [graph.run_name(tile) for tile in comparison.tiles]
+        send(SHEET_EVENT, {**where, "prompt_id": executing_prompt(), "tiles": entries, "runs": runs})
         layout = {
             "columns": comparison.columns,
             "rows": comparison.rows,

@@ -175,6 +175,25 @@ def picture(image: Tensor) -> Image.Image:
     return Image.fromarray(np.clip(255.0 * image[..., :3].cpu().numpy(), 0, 255).astype(np.uint8))
 
 
+def strip(images: Tensor) -> Image.Image:
+    """All images of a tile, ``[batch, height, width, channels]`` in [0, 1]: one at its own size, several in lines.
+
+    Several are made smaller where a side would exceed 8192 pixels.
+    """
+    layout = Layout([Cell(images, "")], [""], [""], "", 1.0)
+    if len(images) > 1 and max(layout.strip) > LONGEST_SIDE:
+        layout = Layout(layout.cells, [""], [""], "", LONGEST_SIDE / max(layout.strip))
+    canvas = Image.new("RGB", layout.strip, PAPER)
+    places, size = layout.image_places(0), layout.image_size(layout.cells[0])
+    for image, (left, top) in zip(images, places, strict=True):
+        drawn = picture(image)
+        canvas.paste(
+            drawn if drawn.size == size else drawn.resize(size, Image.Resampling.LANCZOS),
+            (left - places[0][0], top - places[0][1]),
+        )
+    return canvas
+
+
 def paint(layout: Layout) -> Image.Image:
     """The sheet of a layout."""
     sheet = Image.new("RGB", layout.size, PAPER)

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from comfy_api.latest import io, ui
 from torch import Tensor
+from torch.nn.functional import pad
 
-from ...reg_core.measurement import measured
 from ...reg_core.number import HIGHEST
-from ...reg_core.rectification import FORMS
-from ...reg_core.trace import Trace
-from ..host.contract import TILES_RESULT
-from ..host.notice import harmless, jsonable, note, tell
+from ..host.contract import TILES_EVENT, TILES_RESULT
+from ..host.graph import blocked
+from ..host.notice import harmless, jsonable, log_warning, note, send, tell
+from ..host.prompt import display_node, executing_node, executing_prompt, forget_finished
 from ..host.sampling import Model
 from ..host.stopwatch import Stopwatch, check_plain
-from ..inputs import GuidanceScheduleType, cfg_input
+from ..host.temporary import saved_picture
 from ..kinds import CheckedNode
 from ..messages import message
-from .contact_sheet import Cell, draw
-from .tile import MATCHED, MEASURED
+from .contact_sheet import Cell, draw, strip
+from .skipping import SKIPS
+from .tile import MATCHED
 
 CATEGORY = "REG"
 StopwatchType = io.Custom("REG_STOPWATCH")
@@ -34,17 +36,22 @@ LayoutType = io.Custom("REG_SHEET_LAYOUT")
 class DrawnTile(NamedTuple):
     """The images of one tile, the batch of latents they come from, and the seconds that one latent was sampled.
 
-    ``cfg`` is the weight that was matched to REG, where one was.
+    ``cfg`` is the weight that was matched to REG, where one was; ``picture`` is where the page finds the images, and
+    ``sent`` the prompt whose page has been told.
     """
 
-    images: Tensor  # [images, height, width, channels] in [0, 1]
+    images: Tensor | None  # [images, height, width, channels] in [0, 1]; None where the artist has skipped it
     batch: int
     seconds: float | None  # None where the cache kept the latent and not its time
     cfg: float | None = None
+    picture: dict[str, str] | None = None
+    sent: str | None = None
 
     @property
     def note(self) -> str:
         """What stands under the tile."""
+        if self.images is None:
+            return "skipped"
         return self.duration if self.cfg is None else f"cfg {self.cfg:.3g}, {self.duration}"
 
     def named(self, label: str) -> str:
@@ -54,10 +61,24 @@ class DrawnTile(NamedTuple):
     @property
     def duration(self) -> str:
         """Words for the time of one image, or of one video."""
-        if self.seconds is None:
+        if self.seconds is None or self.images is None:
             return "time unknown"
         number = f"{self.seconds:.0f}" if self.seconds >= 9.95 else f"{self.seconds:.2g}"
         return f"{number} s per {'image' if len(self.images) == self.batch else 'video'}"
+
+
+def tell_page(tiles: Sequence[DrawnTile], drawing: int | None = None) -> list[DrawnTile]:
+    """Send the page the tiles that it has not been told of in this run, and which one is drawn next.
+
+    Returns the tiles as they are to be handed on: what the cache gives in a later run is not told of yet there.
+    """
+    node, prompt_id = executing_node(), executing_prompt()
+    new = [index for index, tile in enumerate(tiles) if prompt_id is None or tile.sent != prompt_id]
+    drawn = [{"index": i, "note": tiles[i].note, "seconds": tiles[i].seconds, "image": tiles[i].picture} for i in new]
+    if node is not None:
+        where = {"node": display_node(node), "prompt_id": prompt_id}
+        send(TILES_EVENT, {**where, "drawn": drawn, "drawing": drawing})
+    return [tile._replace(sent=prompt_id) for tile in tiles]
 
 
 class CompareStopwatch(CheckedNode):
@@ -84,9 +105,13 @@ class CompareStopwatch(CheckedNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, run: str, **inputs: Any) -> int:
+        return SKIPS.times(run)  # the cache has no latents of a run that was skipped
+
+    @classmethod
     def execute(cls, model: Model, run: str, rectified: bool, scheduled: bool) -> io.NodeOutput:
         check_plain(model, rectified, scheduled)
-        stopwatch = Stopwatch()
+        stopwatch = Stopwatch(unwanted=lambda: SKIPS.asked(run))
         return io.NodeOutput(stopwatch.install(model), stopwatch)
 
 
@@ -99,29 +124,78 @@ class CompareTile(CheckedNode):
             category=CATEGORY,
             description="A part that REG Compare adds itself: appends a tile to the list.",
             inputs=[
-                io.Image.Input("image", tooltip="The images of the tile."),
-                StopwatchType.Input("stopwatch", tooltip="The stopwatch of its sampling."),
+                io.Image.Input("image", lazy=True, tooltip="The images of the tile."),
+                StopwatchType.Input("stopwatch", lazy=True, tooltip="The stopwatch of its sampling."),
                 TilesType.Input("previous", optional=True, tooltip="The tiles before it; none for the first."),
                 io.Float.Input(
                     "cfg",
                     optional=True,
+                    lazy=True,
                     default=1.0,
                     min=-HIGHEST,
                     max=HIGHEST,
                     force_input=True,
                     tooltip="The cfg that was matched to REG; none for the others.",
                 ),
+                io.String.Input("run", optional=True, tooltip="Name of its sampling, by which it can be skipped."),
+                io.Latent.Input(
+                    "source", optional=True, lazy=True, tooltip="What the tile with REG sampled whose weights it takes."
+                ),
+                io.String.Input("source_run", optional=True, tooltip="Name of that sampling."),
             ],
             outputs=[TilesType.Output("tiles", tooltip="The tiles so far.")],
             is_dev_only=True,
         )
 
     @classmethod
+    def fingerprint_inputs(cls, run: str, source_run: str = "", **inputs: Any) -> list[int]:
+        return [SKIPS.times(run), SKIPS.times(source_run)]  # the cache has no tile that was skipped
+
+    @classmethod
+    def check_lazy_status(
+        cls, run: str, previous: list[DrawnTile] | None = None, source_run: str = "", **inputs: Any
+    ) -> list[str]:
+        """Tiles are drawn one after the other, and those that are skipped not at all."""
+        if SKIPS.skipped(run) or SKIPS.skipped(source_run):
+            return []
+        if inputs.get("image") is None:
+            tell_page((), drawing=len(previous or ()))
+        if source_run and inputs.get("source") is None:
+            return ["source"]  # it may be skipped while it is sampled
+        return [name for name in ("image", "stopwatch", "cfg") if name in inputs and inputs[name] is None]
+
+    @classmethod
     def execute(
-        cls, image: Tensor, stopwatch: Stopwatch, previous: list[DrawnTile] | None = None, cfg: float | None = None
+        cls,
+        run: str,
+        image: Tensor | None = None,
+        stopwatch: Stopwatch | None = None,
+        previous: list[DrawnTile] | None = None,
+        cfg: float | None = None,
+        source: dict[str, Any] | None = None,
+        source_run: str = "",
     ) -> io.NodeOutput:
-        tile = DrawnTile(image, stopwatch.batch, stopwatch.seconds_per_sample, cfg)
-        return io.NodeOutput([*(previous or []), tile])
+        with harmless("progress", log_warning):
+            forget_finished(executing_node() or "")
+        if image is None or stopwatch is None or stopwatch.skipped:
+            SKIPS.skip(run)
+            return io.NodeOutput(tell_page([*(previous or []), DrawnTile(None, 1, None)]))
+        picture = None
+        with harmless("tile", log_warning):
+            picture = saved_picture(strip(image), "REG_tile")
+        tile = DrawnTile(image, stopwatch.batch, stopwatch.seconds_per_sample, cfg, picture)
+        return io.NodeOutput(tell_page([*(previous or []), tile]))
+
+
+def batch(tiles: Sequence[DrawnTile]) -> Tensor | None:
+    """All images of the tiles, smaller ones with a white margin at the right and below; None where there is none."""
+    images = [tile.images for tile in tiles if tile.images is not None]
+    if not images:
+        return None
+    height, width = (max(image.shape[side] for image in images) for side in (1, 2))
+    return torch.cat(
+        [pad(image, (0, 0, 0, width - image.shape[2], 0, height - image.shape[1]), value=1.0) for image in images]
+    )
 
 
 class CompareSheet(CheckedNode):
@@ -151,80 +225,23 @@ class CompareSheet(CheckedNode):
     @classmethod
     def execute(cls, tiles: list[DrawnTile], layout: dict[str, Any]) -> io.NodeOutput:
         entries = [
-            jsonable({**entry, "label": tile.named(entry["label"]), "seconds": tile.seconds})
+            jsonable({**entry, "label": tile.named(entry["label"]), "seconds": tile.seconds, "image": tile.picture})
             for entry, tile in zip(layout["tiles"], tiles, strict=True)
         ]
         running = cls.hidden.dynprompt
         node = running.get_real_node_id(cls.hidden.unique_id)
         saved = running.get_node(node)
-        note(saved, "tiles", entries)
+        # What is in the temporary folder is gone when the saved prompt is opened.
+        note(saved, "tiles", [{key: value for key, value in entry.items() if key != "image"} for entry in entries])
         saved.pop("is_changed", None)  # a prompt that is saved with this run's fingerprint would not expand again
-        image, preview = torch.ones(1, 64, 64, 3), []
+        images, image, preview = batch(tiles), torch.ones(1, 64, 64, 3), []
         with harmless("sheet", lambda text: tell(text, node, logging.WARNING)):
-            cells = [Cell(tile.images, tile.note) for tile in tiles]
+            blank = torch.ones(1, 64, 64, 3) if images is None else torch.ones_like(images[:1])
+            cells = [Cell(blank if tile.images is None else tile.images, tile.note) for tile in tiles]
             sheet, scale = draw(cells, layout["columns"], layout["rows"], layout["caption"])
             if scale < 1:
                 tell(message("sheet-reduced", scale=scale), node)
             image = torch.from_numpy(np.array(sheet)).float()[None] / 255
             preview = ui.PreviewImage(image, cls=cls).as_dict()["images"]
-        images = torch.cat([tile.images for tile in tiles])
-        return io.NodeOutput(image, images, ui={"images": preview, TILES_RESULT: entries})
-
-
-def check_measured(stopwatch: Stopwatch, name: str) -> None:
-    """Raises ValueError where the cache kept the latent of a run and not what REG did in it."""
-    if not stopwatch.steps:
-        raise ValueError(message("run-not-kept", name=name))
-
-
-class CompareMatched(CheckedNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="REG_CompareMatched",
-            display_name="REG Compare: Matched cfg",
-            category=CATEGORY,
-            description="A part that REG Compare adds itself: the cfg at which plain guidance is about as strong as a "
-            "run with REG was.",
-            inputs=[
-                io.Latent.Input("samples", tooltip="What was sampled with REG; it is only waited for."),
-                StopwatchType.Input("stopwatch", tooltip="The stopwatch of that sampling."),
-            ],
-            outputs=[io.Float.Output("cfg", tooltip="For the KSampler without REG.")],
-            is_dev_only=True,
-        )
-
-    @classmethod
-    def execute(cls, samples: dict[str, Any], stopwatch: Stopwatch) -> io.NodeOutput:
-        check_measured(stopwatch, MATCHED)
-        cfg = Trace(steps=list(stopwatch.steps)).matched
-        if cfg is None:
-            raise ValueError(message("run-without-factor", name=MATCHED))
-        return io.NodeOutput(cfg)
-
-
-class CompareMeasured(CheckedNode):
-    @classmethod
-    def define_schema(cls) -> io.Schema:
-        return io.Schema(
-            node_id="REG_CompareMeasured",
-            display_name="REG Compare: Measured schedule",
-            category=CATEGORY,
-            description="A part that REG Compare adds itself: the guidance schedule that a run with REG measured.",
-            inputs=[
-                io.Latent.Input("samples", tooltip="What was sampled with REG; it is only waited for."),
-                StopwatchType.Input("stopwatch", tooltip="The stopwatch of that sampling."),
-                io.Combo.Input("form", options=list(FORMS), tooltip="The form of that REG."),
-                cfg_input(tooltip="Weight of the schedule, the cfg of the tile that follows it."),
-            ],
-            outputs=[GuidanceScheduleType.Output("schedule", tooltip="For Apply Guidance Schedule.")],
-            is_dev_only=True,
-        )
-
-    @classmethod
-    def execute(cls, samples: dict[str, Any], stopwatch: Stopwatch, form: str, cfg: float) -> io.NodeOutput:
-        check_measured(stopwatch, MEASURED)
-        try:
-            return io.NodeOutput(measured([stopwatch.steps], cfg, form))
-        except ValueError as error:
-            raise ValueError(message("run-without-factor", name=MEASURED)) from error
+        whole = blocked(message("all-skipped")) if images is None else images
+        return io.NodeOutput(image, whole, ui={"images": preview, TILES_RESULT: entries})

@@ -165,6 +165,11 @@ class Tile:
         """The settings of its KSampler."""
         return {name: self.settings[name] for name in SAMPLING}
 
+    @property
+    def source(self) -> Tile | None:
+        """The tile with REG whose run gives it a weight or a schedule."""
+        return self.schedule.measured if isinstance(self.schedule, MeasuredSchedule) else self.matched
+
     def plain(self) -> Tile:
         """Plain CFG as strong as this tile with REG: at strength 0 under the same weights, else at a matched one."""
         tile = replace(self, rectified=False, schedule=self.followed)

@@ -71,12 +71,22 @@ class TileGraph:
         samples = self.add("KSampler", f"KSampler {label}", {**sampler, "model": stopwatch})
         return Run(samples, [stopwatch[0], 1])
 
+    def run_name(self, tile: Tile) -> str:
+        """What its stopwatch calls the run of a tile."""
+        return self._digest(self._sampler(tile))
+
     def timed(self, tile: Tile, label: str, previous: Link | None) -> Link:
         """Add the nodes that draw a tile, measure it and put it behind the ``previous`` ones."""
         run = self.run(tile, label)
-        drawn: dict[str, Any] = {"image": self._decoded(tile, run.samples), "stopwatch": run.stopwatch}
+        drawn: dict[str, Any] = {
+            "image": self._decoded(tile, run.samples),
+            "stopwatch": run.stopwatch,
+            "run": self.run_name(tile),
+        }
         if tile.matched is not None:
             drawn["cfg"] = self._matched_cfg(tile.matched)
+        if tile.source is not None:
+            drawn |= {"source": self.run(tile.source, "REG").samples, "source_run": self.run_name(tile.source)}
         return self.add("REG_CompareTile", label, drawn if previous is None else {**drawn, "previous": previous})
 
     def prompt(self, tile: Tile, label: str) -> Prompt:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import comfy.samplers
 import folder_paths
@@ -21,3 +24,19 @@ def scheduler_names() -> list[str]:
 def offer_diffusion_models(folder: Path) -> None:
     """Have the host list the models of a folder in Load Diffusion Model, the host's own way for a pack."""
     folder_paths.add_model_folder_path("diffusion_models", str(folder))
+
+
+def offer_command(path: str, obey: Callable[[Any], None]) -> None:
+    """Have the host's server take commands, JSON that is posted to a path; ValueError refuses one."""
+    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    if server is None:
+        return
+    from aiohttp import web  # the host's own, where there is a server
+
+    @server.routes.post(path)
+    async def answer(request: web.Request) -> web.Response:
+        try:
+            obey(await request.json())
+        except ValueError as error:
+            return web.json_response({"error": str(error)}, status=400)
+        return web.json_response({})

@@ -49,6 +49,20 @@ def written_inputs(node_id: str) -> dict[str, Any]:
     return {name: value for name, value in inputs.items() if not isinstance(value, list)}
 
 
+def forget_finished(node_id: str) -> None:
+    """Take the finished nodes that were expanded beside a node out of the progress of the running prompt.
+
+    With every step the host sends the progress of all nodes, so what is sent grows with the square of their number.
+    """
+    progress = sys.modules.get("comfy_execution.progress")
+    if progress is None:
+        return
+    states, shown = progress.get_progress_state().nodes, display_node(node_id)
+    for name in [name for name, state in states.items() if state["state"] is progress.NodeState.Finished]:
+        if name != shown and display_node(name) == shown:
+            del states[name]
+
+
 def upstream(node_id: str, input_id: str | None = None) -> Iterator[str]:
     """The nodes that feed a node of the running prompt, or one of its inputs, nearest first."""
     waiting, seen = deque([node_id]), {node_id}

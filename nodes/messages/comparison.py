@@ -138,6 +138,11 @@ MESSAGES: dict[str, Message] = {
         "Leave out the numbers that set the weights, or choose another axis.",
         "Schedules set the weight: cfg changes nothing there.",
     ),
+    "all-skipped": Message(
+        "REG: all tiles were skipped, so there are no images. Run the sheet again.",
+        "Each tile was skipped in the node, and an output of the sheet asks for their images.",
+        "Run the sheet again, and let one tile be drawn at least.",
+    ),
     "sheet-reduced": Message(
         "The sheet shows its tiles at {scale:.0%} of their size. Use the output 'tiles' for their full size.",
         "The sheet would be too large for one picture.",

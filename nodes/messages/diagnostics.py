@@ -19,6 +19,8 @@ PARTS: dict[str, str] = {
     "vae": "The VAE of the inspector",
     "picture": "The picture of the inspector",
     "sheet": "The drawing of the sheet",
+    "tile": "The picture of a tile in the node",
+    "progress": "Keeping the host's progress messages short",
     "note": "The note in the saved prompt",
     "text": "The text on the node",
     "event": "Sending live numbers to the page",

@@ -14,7 +14,8 @@ declare const LiteGraph: {
 
 interface ComfyApi {
   addEventListener(event: string, listener: (event: CustomEvent) => void): void
-  fetchApi(route: string): Promise<Response>
+  fetchApi(route: string, options?: RequestInit): Promise<Response>
+  apiURL(route: string): string
 }
 
 interface ComfyApp {

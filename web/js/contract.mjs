@@ -11,6 +11,8 @@
 /** @typedef {Sent<typeof EVENTS[typeof STEP_EVENT]>} SentSteps */
 /** @typedef {Sent<typeof EVENTS[typeof SCHEDULE_EVENT]>} SentSchedule */
 /** @typedef {Sent<typeof EVENTS[typeof STATUS_EVENT]>} SentStatus */
+/** @typedef {Sent<typeof EVENTS[typeof SHEET_EVENT]>} SentSheet */
+/** @typedef {Sent<typeof EVENTS[typeof TILES_EVENT]>} SentTiles */
 /** @typedef {Sent<typeof RESULTS[typeof TRACE_RESULT]>} SentTrace */
 /** @typedef {Sent<typeof RESULTS[typeof TILES_RESULT]>} SentTile */
 /** @typedef {Sent<typeof COLUMNS>} SentStep */
@@ -19,13 +21,22 @@
 export const STEP_EVENT = "reg.step"
 export const SCHEDULE_EVENT = "reg.schedule"
 export const STATUS_EVENT = "reg.status"
+export const SHEET_EVENT = "reg.sheet"
+export const TILES_EVENT = "reg.tiles"
 
 /** The fields of each event. */
 export const EVENTS = /** @type {const} */ ({
   [STEP_EVENT]: ["inspectors", "run", "index", "total", "steps"],
   [SCHEDULE_EVENT]: ["schedules", "percent", "sigma"],
   [STATUS_EVENT]: ["node", "prompt", "inputs", "line", "details", "urgent", "holds"],
+  [SHEET_EVENT]: ["node", "prompt_id", "workflow", "tiles", "runs"],
+  [TILES_EVENT]: ["node", "prompt_id", "drawn", "drawing"],
 })
+
+export const SKIP_COMMAND = "/reg/skip"
+
+/** What the page posts to the server. */
+export const COMMANDS = /** @type {const} */ ({ [SKIP_COMMAND]: ["prompt_id", "runs"] })
 
 export const TRACE_RESULT = "reg_trace"
 export const TILES_RESULT = "reg_tiles"
@@ -33,7 +44,7 @@ export const TILES_RESULT = "reg_tiles"
 /** The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first. */
 export const RESULTS = /** @type {const} */ ({
   [TRACE_RESULT]: ["sentence", "total", "steps", "source", "curve", "weight"],
-  [TILES_RESULT]: ["label", "row", "column", "seconds", "prompt", "changes"],
+  [TILES_RESULT]: ["label", "row", "column", "place", "seconds", "image", "prompt", "changes"],
 })
 
 /** The option of an input with the words that it takes, by the value of the input `axis`. */
