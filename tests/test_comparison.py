@@ -191,8 +191,8 @@ HAND_BUILT: dict[str, tuple[Prompt, list[Prompt]]] = {
         compare("start", "0%, 20%", "end", "60%-80% x2"),
         [{"reg": reg(start_percent=start, end_percent=end)} for end in (0.6, 0.8) for start in (0.0, 0.2)],
     ),
-    "refresh by prompt": (
-        compare("refresh", "every step, as CFG", "prompt", "38; 05"),
+    "budget by prompt": (
+        compare("budget", "every step, as CFG", "prompt", "38; 05"),
         [{"reg": reg(refresh=name), "digits": digits} for digits in ("38", "05") for name in ("every step", "as CFG")],
     ),
     "connected schedule": (

@@ -240,7 +240,7 @@ AXES: dict[str, Axis] = {
         NumberAxis("denoise", "50%, 75%, 100%"),
         NumberAxis("start", "0%, 20%, 40%", "start_percent"),
         NumberAxis("end", "60%, 80%, 100%", "end_percent"),
-        ChoiceAxis("refresh", "every step, best, as CFG"),
+        ChoiceAxis("budget", "every step, best, as CFG", "refresh"),
         PromptAxis("prompt"),
         LoraAxis("LoRA strength"),
         ModelAxis("model"),
