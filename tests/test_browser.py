@@ -627,6 +627,41 @@ def test_saved_tile_is_a_picture_that_opens_as_its_workflow(page: Page, tmp_path
     assert kinds(page)["KSampler"]["cfg"] == 3 and "REG_Guidance" not in kinds(page)
 
 
+def test_values_of_an_axis_are_chips(page: Page) -> None:
+    open_workflow(page, compared())
+    page.fit("8")
+    lines = page.widget("reg-comparison").get_by_role("group")
+    columns, rows = lines.nth(0), lines.nth(1)
+    assert columns.get_by_role("button").all_inner_texts() == ["CFG", "REG"]
+    assert rows.get_by_role("button").all_inner_texts() == ["3", "6"]
+    offered = columns.locator("option").evaluate_all("(options) => options.map((option) => option.value)")
+    assert "CFG matched" in offered and "REG" not in offered
+    columns.get_by_role("button", name="CFG").click()
+    columns.get_by_role("combobox").fill("measured")
+    columns.get_by_role("combobox").press("Enter")
+    rows.get_by_role("combobox").fill("2-8 x4; 9")
+    rows.get_by_role("combobox").press("Enter")
+    page.settle()
+    page.screenshot("chips")
+    inputs = page.prompt()["8"]["inputs"]
+    assert (inputs["column_values"], inputs["row_values"]) == ("REG, measured", "3, 6, 2-8 x4, 9")
+    script = """([name, value]) => {
+      const node = app.rootGraph.getNodeById("8"), widget = node.widgets.find((other) => other.name === name)
+      widget.value = value
+      widget.callback?.(value, app.canvas, node)
+    }"""
+    for change in (("rows", "widget"), ("row_values", 'size = 32; "64"')):
+        page.evaluate(script, list(change))
+    page.wait_until("""() => document.querySelector(".reg-comparison").shadowRoot.querySelectorAll(".axis")[1]
+      .querySelector("b").textContent === "rows: widget, size ="
+    """)
+    assert rows.get_by_role("button").all_inner_texts() == ["32", "64"]
+    rows.get_by_role("button", name="64").click()
+    assert page.prompt()["8"]["inputs"]["row_values"] == "size = 32"
+    page.run()
+    drawn(page, 2)
+
+
 def test_tile_is_skipped_and_the_sheet_is_stopped(page: Page) -> None:
     prompt = compared()
     prompt["8"]["inputs"] |= {"steps": 1500, "column_values": "CFG", "row_values": "3, 4, 5, 6", "seed": 77}

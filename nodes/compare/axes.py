@@ -100,6 +100,9 @@ class ChoiceAxis(SettingAxis):
     def examples(self) -> str:
         return self.like or ", ".join(self.names())
 
+    def offers(self) -> list[str]:
+        return list(self.spec.options)
+
     def read(self, text: str, base: Tile) -> Value:
         for name in self.spec.options:
             if text.casefold() == name.casefold():

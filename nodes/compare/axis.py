@@ -56,6 +56,10 @@ class Axis(ABC):
     def examples(self) -> str:
         """Values as they may be written, with commas between."""
 
+    def offers(self) -> list[str]:
+        """Values that the page offers; others may be written."""
+        return written_parts(self.examples())
+
     @abstractmethod
     def read(self, text: str, base: Tile) -> Value:
         """One value, for tiles that are like ``base`` but for the axes; ValueError that names the legal ones."""

@@ -10,7 +10,7 @@ from typing import Any
 from comfy_api.latest import io
 
 from ...reg_core.schedule import check_range
-from ..host.contract import SHEET_EVENT, WORDS_OPTION
+from ..host.contract import AXIS_OFFERS, SHEET_EVENT, WORDS_OPTION
 from ..host.graph import expansion_prefix, is_link
 from ..host.notice import send, tell
 from ..host.prompt import display_node, executing_prompt
@@ -44,6 +44,7 @@ class Compare(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         values, words = axes_help(), axes_words()
+        offered = {AXIS_OFFERS: {axis.name: axis.offers() for axis in AXES.values()}}
         return io.Schema(
             node_id="REG_Compare",
             display_name="REG Compare",
@@ -73,7 +74,7 @@ class Compare(CheckedNode):
                     "column_values",
                     default="CFG, REG",
                     tooltip=f"One value for each column, separated by commas; 2-8 x4 is 2, 4, 6, 8. {values}",
-                    extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}},
+                    extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}} | offered,
                 ),
                 io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(

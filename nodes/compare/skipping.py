@@ -7,6 +7,7 @@ from typing import Any
 
 from ...reg_core.table import shown
 from ..host.prompt import executing_prompt
+from ..messages import message
 from .axis import MOST_TILES
 
 
@@ -26,7 +27,7 @@ class Skips:
         wanted = command if isinstance(command, dict) else {}
         prompt_id, runs = wanted.get("prompt_id"), wanted.get("runs")
         if not (isinstance(prompt_id, str) and isinstance(runs, list) and len(runs) <= MOST_TILES):
-            raise ValueError(f"REG: expected prompt_id and runs; got {shown(command)}. Skip tiles in the node.")
+            raise ValueError(message("skip-wrong", value=shown(command)))
         earlier = {entry for entry in self._asked if entry[0] == prompt_id}
         self._asked = earlier | {(prompt_id, str(run)) for run in runs}
 

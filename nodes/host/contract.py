@@ -8,6 +8,7 @@ from __future__ import annotations
 from ...reg_core.trace import COLUMNS, OUTSIDE, RECTIFIED, SEPARATE, UNGUIDED, UNUSABLE
 
 __all__ = [
+    "AXIS_OFFERS",
     "COLUMNS",
     "COMMANDS",
     "EVENTS",
@@ -53,5 +54,7 @@ RESULTS = {
 
 WORDS_OPTION = "reg_words"
 """The option of an input with the words that it takes, by the value of the input ``axis``."""
+AXIS_OFFERS = "reg_axes"
+"""In the definition of REG Compare: by axis, the values that the page offers."""
 
 STATES = (*RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE)

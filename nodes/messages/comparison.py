@@ -138,6 +138,12 @@ MESSAGES: dict[str, Message] = {
         "Leave out the numbers that set the weights, or choose another axis.",
         "Schedules set the weight: cfg changes nothing there.",
     ),
+    "skip-wrong": Message(
+        "REG: expected the prompt_id and runs of tiles to skip; got {value}. Send both as the event reg.sheet has "
+        "them.",
+        "A program has asked to skip tiles, in another form than the page does.",
+        "Use the buttons in the node, or send what the event reg.sheet says.",
+    ),
     "all-skipped": Message(
         "REG: all tiles were skipped, so there are no images. Run the sheet again.",
         "Each tile was skipped in the node, and an output of the sheet asks for their images.",

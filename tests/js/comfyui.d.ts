@@ -77,6 +77,9 @@ interface LLink {
 }
 
 interface LGraphNode {
+  constructor: {
+    nodeData?: { input?: Record<string, Record<string, [unknown, Record<string, unknown>?]> | undefined> }
+  }
   id: NodeId
   type: string
   title: string

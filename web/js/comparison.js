@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { SHEET_EVENT, SKIP_COMMAND, TILES_EVENT, TILES_RESULT } from "./contract.mjs"
+import { AXIS_OFFERS, SHEET_EVENT, SKIP_COMMAND, TILES_EVENT, TILES_RESULT } from "./contract.mjs"
 import { nodeOf } from "./graph.mjs"
 import { address, LightTable } from "./light_table.mjs"
 import { isNumber } from "./numbers.mjs"
@@ -94,7 +94,7 @@ const fileName = (tile) => tile.label.replaceAll(/[\\/:*?"<>|]/g, "-")
 
 /** @param {LGraphNode} node */
 function tableOf(node) {
-  const table = new LightTable(node, {
+  const actions = /** @type {import("./light_table.mjs").Actions} */ ({
     /** Opens the prompt of a tile the way the host opens a prompt in API format: in a new tab. */
     open(tile) {
       const prompt = promptOf(table.tiles, tile)
@@ -127,7 +127,19 @@ function tableOf(node) {
       })
     },
   })
+  const table = new LightTable(node, actions, offersOf(node))
   return table
+}
+
+/**
+ * The values that each axis offers, as the host has them from the node's definition.
+ * @param {LGraphNode} node
+ * @returns {Record<string, string[]>}
+ */
+function offersOf(node) {
+  const { required, optional } = node.constructor.nodeData?.input ?? {}
+  const offers = { ...required, ...optional }.column_values?.[1]?.[AXIS_OFFERS]
+  return /** @type {Record<string, string[]>} */ (offers ?? {})
 }
 
 const hooks = resultHooks(NODE, TILES_RESULT, (node, output) => {

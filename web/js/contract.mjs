@@ -50,6 +50,9 @@ export const RESULTS = /** @type {const} */ ({
 /** The option of an input with the words that it takes, by the value of the input `axis`. */
 export const WORDS_OPTION = "reg_words"
 
+/** In the definition of REG Compare: by axis, the values that the page offers. */
+export const AXIS_OFFERS = "reg_axes"
+
 export const COMPUTED = "computed"
 export const EXTRAPOLATED = "extrapolated"
 export const PURE_NOISE = "pure noise"

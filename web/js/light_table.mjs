@@ -1,6 +1,7 @@
 /** The light table: the tiles of a sheet as they are drawn, one enlarged, two with a wipe between them. */
 
 import { api } from "../../../scripts/api.js"
+import { AxisChips, CHIPS_HEIGHT, CHIPS_STYLE } from "./axis_chips.mjs"
 import { isNumber } from "./numbers.mjs"
 import { addPanel, makeRoom, panel, part, remount } from "./panel.mjs"
 
@@ -20,13 +21,13 @@ const WIPE = "Arrow keys change the tile, with Shift the other one; Enter opens 
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }
 
 export class LightTable {
-  /** @param {LGraphNode} node @param {Actions} actions */
-  constructor(node, actions) {
+  /** @param {LGraphNode} node @param {Actions} actions @param {Record<string, string[]>} offers values by axis */
+  constructor(node, actions, offers) {
     this.node = node
     this.actions = actions
     const { element, card } = panel(NAME, STYLE)
     this.element = element
-    card.innerHTML = `<p>${HINT}</p>
+    card.innerHTML = `<div class="chips"></div><p>${HINT}</p>
       <div class="table" hidden>
         <div class="grid" role="listbox" aria-label="Tiles of the sheet" title="${KEYS}"
           data-capture-wheel="true"></div>
@@ -62,14 +63,15 @@ export class LightTable {
     this.chosen = 0
     this.against = -1 // the tile on the other side of the wipe
     this.listen()
-    const height = () => (this.tiles.length ? HEIGHT : HINT_HEIGHT) + 16
-    const widget = addPanel(node, "reg_tiles", "REG_TILES", element, HINT_HEIGHT, {
+    const height = () => CHIPS_HEIGHT + (this.tiles.length ? HEIGHT : HINT_HEIGHT) + 16
+    const widget = addPanel(node, "reg_tiles", "REG_TILES", element, CHIPS_HEIGHT + HINT_HEIGHT, {
       serialize: false,
       getMinHeight: height,
       getMaxHeight: height,
     })
     widget.serialize = false
     makeRoom(node)
+    this.chips = new AxisChips(node, part(card, ".chips", HTMLElement), offers)
   }
 
   listen() {
@@ -271,7 +273,7 @@ const BAR = `<span class="label"></span>
   <button class="open" type="button" title="${OPENS}">Open as workflow</button>
   <button class="save" type="button" title="${SAVES}">Save</button>`
 
-const STYLE = `
+const STYLE = `${CHIPS_STYLE}
   .card { padding: 6px 8px; }
   [hidden] { display: none !important; }
   p { margin: 6px 2px; color: var(--reg-dim); }
@@ -297,7 +299,7 @@ const STYLE = `
   select:hover, .bar button:hover { background: color-mix(in srgb, var(--reg-ink) 17%, var(--reg-paper)); }
   select:focus-visible, .bar button:focus-visible, input:focus-visible { outline: 2px solid var(--reg-main);
     outline-offset: 1px; }
-  input { accent-color: var(--reg-main); width: 110px; }
+  [type=range] { accent-color: var(--reg-main); width: 110px; }
   dialog { box-sizing: border-box; width: 94vw; height: 94vh; max-width: none; max-height: none; padding: 12px;
     border: 1px solid var(--reg-line); border-radius: 10px; color: var(--reg-ink); background: var(--reg-paper);
     font-size: 13px; flex-direction: column; gap: 8px; outline: none; }
