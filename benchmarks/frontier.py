@@ -97,7 +97,7 @@ class Point(NamedTuple):
 
 PICTURE = Path("reg_frontier.png")
 WIDTH, HEIGHT, LINE = 1280, 500, 17  # of the picture, of a row of panels, of a name
-COSTS = (0.8, 1.5)
+COSTS = (0.68, 1.5)
 KEPT = (0.0, 0.5, 0.75, 0.9, 0.95, 0.98)
 """Lines of the picture. Its height counts in halvings of what is lost, since the last percents are the dear ones."""
 MOST, LEAST = 1.3, 0.02
@@ -123,7 +123,7 @@ def _panel(paper: Paper, box: tuple[float, float, float, float], title: str, poi
         across = (cost - COSTS[0]) / (COSTS[1] - COSTS[0])
         return left + across * (right - left), top + math.log(lost / LEAST) / math.log(MOST / LEAST) * (bottom - top)
 
-    paper.text((box[0], box[1]), f"{title}: effect kept by REG (blue) and schedules (brown)", 17)
+    paper.text((box[0], box[1]), f"{title}: effect kept by REG (blue), schedules (brown)", 16)
     for kept in KEPT:
         height = place(COSTS[0], kept)[1]
         paper.line([(left, height), (right, height)], GRID)

@@ -28,13 +28,14 @@ def offer_diffusion_models(folder: Path) -> None:
 
 def offer_command(path: str, obey: Callable[[Any], None]) -> None:
     """Have the host's server take commands, JSON that is posted to a path; ValueError refuses one."""
-    server = getattr(getattr(sys.modules.get("server"), "PromptServer", None), "instance", None)
+    module: Any = sys.modules.get("server")
+    server = getattr(getattr(module, "PromptServer", None), "instance", None)
     if server is None:
         return
-    from aiohttp import web  # the host's own, where there is a server
+    web = module.web
 
     @server.routes.post(path)
-    async def answer(request: web.Request) -> web.Response:
+    async def answer(request: Any) -> Any:
         try:
             obey(await request.json())
         except ValueError as error:

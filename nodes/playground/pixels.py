@@ -56,7 +56,7 @@ def emoji_autoencoder() -> Autoencoder:
     """The autoencoder that the emoji model was trained with."""
     made = Autoencoder()
     made.load_state_dict(load_file(WEIGHTS))
-    return made.eval().requires_grad_(False)
+    return made.requires_grad_(False)
 
 
 class Emoji(Pictures):
