@@ -664,13 +664,14 @@ def test_values_of_an_axis_are_chips(page: Page) -> None:
 
 def test_tile_is_skipped_and_the_sheet_is_stopped(page: Page) -> None:
     prompt = compared()
-    prompt["8"]["inputs"] |= {"steps": 1500, "column_values": "CFG", "row_values": "3, 4, 5, 6", "seed": 77}
+    prompt["8"]["inputs"] |= {"steps": 3000, "column_values": "CFG", "row_values": "3, 4, 5, 6", "seed": 77}
     open_workflow(page, prompt)
     page.fit("8")
     page.queue()
     box = page.widget("reg-comparison")
     for tile, button in ((0, "Skip tile"), (1, "Stop")):
         page.wait_until(f"({TABLE})('8')[{tile}]?.endsWith(', drawing')")
+        page.fit("8")  # it has grown
         page.screenshot(f"drawing tile {tile}")
         box.get_by_role("button", name=button).click()
     page.wait_idle()

@@ -193,9 +193,12 @@ def batch(tiles: Sequence[DrawnTile]) -> Tensor | None:
     if not images:
         return None
     height, width = (max(image.shape[side] for image in images) for side in (1, 2))
-    return torch.cat(
-        [pad(image, (0, 0, 0, width - image.shape[2], 0, height - image.shape[1]), value=1.0) for image in images]
-    )
+    margins = [(0, 0, 0, width - image.shape[2], 0, height - image.shape[1]) for image in images]
+    # Padding copies, which sheets of one size need not pay for.
+    whole = [
+        pad(image, margin, value=1.0) if any(margin) else image for image, margin in zip(images, margins, strict=True)
+    ]
+    return torch.cat(whole)
 
 
 class CompareSheet(CheckedNode):
