@@ -7,6 +7,7 @@ from .errors import BootstrapError
 
 ALWAYS = 0  # the mode of a node that is neither muted nor bypassed
 NOTES = {"Note", "MarkdownNote"}
+VIEWS = {"IMAGECOMPARE"}  # widgets that only show something, of which no value is saved
 
 
 def to_prompt(workflow: Mapping[str, Any], nodes: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,6 +42,6 @@ def widget_values(node: Mapping[str, Any], definition: Mapping[str, Any]) -> Ite
         if "widget" not in entry:
             continue
         name = entry["name"]
-        yield name, next(values)
+        yield name, "" if entry["type"] in VIEWS else next(values)
         if len(specs[name]) > 1 and specs[name][1].get("control_after_generate"):
             next(values)

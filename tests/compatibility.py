@@ -181,8 +181,10 @@ class Outcome:
 
     @property
     def summary(self) -> str:
-        told = [message for level, message in self.messages if level == logging.INFO]
-        return told[-1].splitlines()[0] if told else ""
+        """What the node with REG said at the end; a node with a schedule says where cfg came from."""
+        informed = (message.splitlines()[0] for level, message in self.messages if level == logging.INFO)
+        told = [line for line in informed if "cfg comes from the schedule" not in line]
+        return told[-1] if told else ""
 
     @property
     def method(self) -> tuple[str | None, str | None]:

@@ -151,28 +151,6 @@ def test_start_opens_readable_and_runs(page: Page) -> None:
     page.screenshot("start after its run")
 
 
-@pytest.mark.parametrize("renderer", ["nodes 2.0"])
-def test_search_finds_what_an_artist_asks_for(page: Page, renderer: str) -> None:
-    """Among the first of a double click on the canvas; older pages list nodes, newer ones a tree of them."""
-    page.raw.mouse.dblclick(800, 600)
-    page.raw.wait_for_selector("input:focus")
-    names = {
-        "REG Compare": ["xy"],
-        "Guidance Schedule": ["schedule"],
-        "Rectified Gradient Guidance": ["burn", "burnt", "fried", "oversaturated", "contrast"],
-    }
-    script = """(name) => [...document.querySelectorAll("[role=option], [role=treeitem]")].slice(0, 14).some(
-      (element) => element.innerText.includes(name))"""
-    for name, asked in names.items():
-        for words in asked:
-            page.raw.keyboard.press("Control+A")
-            page.raw.keyboard.type("no node is called this")
-            page.wait_until(f"(name) => !({script})(name)", name)
-            page.raw.keyboard.press("Control+A")
-            page.raw.keyboard.type(words)
-            page.wait_until(script, name, seconds=30)
-
-
 def test_workflow_of_the_first_release_runs(page: Page) -> None:
     page.load(json.loads(RELEASED.read_text("utf-8")))
     prompt = page.prompt()

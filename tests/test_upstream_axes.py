@@ -141,7 +141,7 @@ REFUSED = {
         1,
         "takes numbers such as 0, 0.5, 1; got 'much'",
     ),
-    "a file that is not there": ("model", "flux", 1, f"such as .*{DIGITS}; got 'flux'"),
+    "a file that is not there": ("model", "flux", 1, f"such as .*{DIGITS}.*; got 'flux'"),
     "a widget that is not there": (
         "widget",
         "shift = 1",

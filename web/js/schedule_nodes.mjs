@@ -109,7 +109,7 @@ export function remember(detail) {
   refresh()
 }
 
-/** @type {Map<LGraphNode, () => void>} the pictures of the nodes that are on a graph */
+/** @type {Map<() => void, LGraphNode>} the pictures of the nodes that are on a graph; a node may have several */
 const pictures = new Map()
 let isWaiting = false
 
@@ -123,14 +123,14 @@ export function watch(node, draw, leave) {
   for (const widget of node.widgets ?? []) chain(widget, "callback", refresh)
   for (const event of ["onConfigure", "onConnectionsChange"]) chain(node, event, refresh)
   chain(node, "onAdded", () => {
-    pictures.set(node, draw)
+    pictures.set(draw, node)
     refresh()
   })
   chain(node, "onRemoved", () => {
-    pictures.delete(node)
+    pictures.delete(draw)
     leave?.()
   })
-  if (node.graph) pictures.set(node, draw)
+  if (node.graph) pictures.set(draw, node)
   refresh()
 }
 
@@ -140,7 +140,7 @@ export function refresh() {
   isWaiting = true
   requestAnimationFrame(() => {
     isWaiting = false
-    for (const draw of pictures.values()) draw()
+    for (const draw of pictures.keys()) draw()
   })
 }
 
