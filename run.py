@@ -15,7 +15,7 @@ DEMO_OPTIONS = ("--serve", "--port", "--output", "--help")
 USAGE = 2
 
 TEST_HELP = "check the pack: runs pytest against a real ComfyUI; further arguments go to pytest"
-BENCH_HELP = "print the tables of the README and docs: playground, precision, cost (all if none is named), or ranges"
+BENCH_HELP = "print the tables of the docs: playground, frontier, precision, cost (all if none is named), or ranges"
 COMPATIBILITY_HELP = "test REG with every node of ComfyUI on every family of models, and write docs/compatibility.md"
 LOCALES_HELP = "write the English texts of the nodes and docs/messages.md, and list what each language lacks"
 DEMO_HELP = "draw the same pictures with CFG and with REG and save one sheet that compares them"

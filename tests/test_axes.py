@@ -149,6 +149,13 @@ def test_page_says_the_same_while_it_is_written() -> None:
     ] * len(words)
 
 
+@pytest.mark.parametrize("axis", [("budget", "as CFG, free"), ("method", "CFG, REG")])
+def test_budget_that_needs_a_curve_is_refused_before_anything_is_sampled(axis: tuple[str, str]) -> None:
+    with pytest.raises(ValueError, match="the budget free follows a curve .*, or the method measured"):
+        sheet(axis, refresh="free")
+    assert torch.equal(sheet(("method", "CFG"), refresh="free"), sampled())
+
+
 @pytest.mark.parametrize("place", ["column", "row"])
 def test_one_typo_is_one_error(place: str) -> None:
     other = "row" if place == "column" else "column"

@@ -518,6 +518,15 @@ def test_schedule_nodes_hear_at_which_noise_levels_they_are_followed(server: Com
     assert event["sigma"][1:] == pytest.approx([sigma / (1 - sigma) for sigma in sigmas], rel=1e-2)
 
 
+@pytest.mark.parametrize(
+    "word", ["cfg", "guidance", "burn", "burnt", "fried", "oversaturated", "contrast", "xy", "schedule"]
+)
+def test_search_words_of_an_artist_are_names_of_ours(server: ComfyServer, word: str) -> None:
+    """The host's search takes a node's name and its aliases."""
+    ours = [definition for name, definition in server.get("/object_info").items() if name.startswith("REG_")]
+    assert any(word in [*(node["search_aliases"] or []), *node["display_name"].casefold().split()] for node in ours)
+
+
 def test_templates_of_the_pack_are_offered(server: ComfyServer) -> None:
     offered = server.get("/workflow_templates")
     assert "1-Start-here" in [name for names in offered.values() for name in names]

@@ -101,7 +101,7 @@ class ChoiceAxis(SettingAxis):
         return self.like or ", ".join(self.names())
 
     def offers(self) -> list[str]:
-        return list(self.spec.options)
+        return self.names()
 
     def read(self, text: str, base: Tile) -> Value:
         for name in self.spec.options:
@@ -254,9 +254,10 @@ AXES: dict[str, Axis] = {
 
 
 def axes_words() -> dict[str, dict[str, list[str]]]:
-    """The names that the values of each axis may be, or begin with; the page looks for others while one is written."""
-    words = {axis.name: {"names": axis.names(), "heads": axis.heads()} for axis in AXES.values()}
-    return {name: entry for name, entry in words.items() if any(entry.values())}
+    """For the page, by axis: the names that its values may be, or begin with, and the values that it offers."""
+    return {
+        axis.name: {"names": axis.names(), "heads": axis.heads(), "offers": axis.offers()} for axis in AXES.values()
+    }
 
 
 def axes_help() -> str:

@@ -9,8 +9,9 @@ from typing import Any
 
 from comfy_api.latest import io
 
+from ...reg_core.refresh import REFRESHES
 from ...reg_core.schedule import check_range
-from ..host.contract import AXIS_OFFERS, SHEET_EVENT, WORDS_OPTION
+from ..host.contract import SHEET_EVENT, WORDS_OPTION
 from ..host.graph import expansion_prefix, is_link
 from ..host.notice import send, tell
 from ..host.prompt import display_node, executing_prompt
@@ -22,7 +23,7 @@ from .axes import AXES, axes_help, axes_words
 from .axis import MOST_TILES, NONE
 from .grid import Comparison, compare
 from .parts import CATEGORY
-from .tile import RECTIFICATION, SAMPLING, ConnectedSchedule, Tile, Upstream
+from .tile import MEASURED, RECTIFICATION, SAMPLING, ConnectedSchedule, Tile, Upstream
 from .tile_graph import Numbers, TileGraph, difference
 
 LINKED = ("model", "positive", "negative", "latent_image", "vae")
@@ -40,11 +41,17 @@ def _read(inputs: Mapping[str, Any], upstream: Upstream | None = None) -> Compar
     return comparison
 
 
+def _check_budgets(comparison: Comparison) -> None:
+    """Raises ValueError where a tile's budget needs a curve that was measured before: the sheet takes none."""
+    for budget in [tile.settings.get("refresh") for tile in comparison.tiles if tile.guided]:
+        if budget in REFRESHES and REFRESHES[budget].needs_measured:
+            raise ValueError(message("budget-needs-curve", budget=budget, name=MEASURED))
+
+
 class Compare(CheckedNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         values, words = axes_help(), axes_words()
-        offered = {AXIS_OFFERS: {axis.name: axis.offers() for axis in AXES.values()}}
         return io.Schema(
             node_id="REG_Compare",
             display_name="REG Compare",
@@ -74,7 +81,7 @@ class Compare(CheckedNode):
                     "column_values",
                     default="CFG, REG",
                     tooltip=f"One value for each column, separated by commas; 2-8 x4 is 2, 4, 6, 8. {values}",
-                    extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}} | offered,
+                    extra_dict={WORDS_OPTION: {"axis": "columns", "words": words}},
                 ),
                 io.Combo.Input("rows", options=list(AXES), default="cfg", tooltip="What changes from row to row."),
                 io.String.Input(
@@ -139,6 +146,7 @@ class Compare(CheckedNode):
             return list(widgets(running.get_node, [links[name] for name in names or links if name in links]))
 
         comparison = _read(inputs, upstream)
+        _check_budgets(comparison)
         graph = TileGraph(expansion_prefix(), links, Numbers(running.all_node_ids()), running.get_node)
         entries, prompts, last = [], [], None
         for index, tile in enumerate(comparison.tiles):

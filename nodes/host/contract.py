@@ -8,7 +8,6 @@ from __future__ import annotations
 from ...reg_core.trace import COLUMNS, OUTSIDE, RECTIFIED, SEPARATE, UNGUIDED, UNUSABLE
 
 __all__ = [
-    "AXIS_OFFERS",
     "COLUMNS",
     "COMMANDS",
     "EVENTS",
@@ -53,8 +52,6 @@ RESULTS = {
 """The fields of each entry of a result; a tile has its prompt, or its changes to the prompt of the first."""
 
 WORDS_OPTION = "reg_words"
-"""The option of an input with the words that it takes, by the value of the input ``axis``."""
-AXIS_OFFERS = "reg_axes"
-"""In the definition of REG Compare: by axis, the values that the page offers."""
+"""The option of an input with the words that it takes and offers, by the value of the input ``axis``."""
 
 STATES = (*RECTIFIED, OUTSIDE, UNGUIDED, SEPARATE, UNUSABLE)

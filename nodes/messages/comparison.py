@@ -30,6 +30,12 @@ MESSAGES: dict[str, Message] = {
         "One of the values is not known to this axis.",
         "Write one of the values that the message names.",
     ),
+    "budget-needs-curve": Message(
+        "REG: the budget {budget} follows a curve that REG has measured, and the sheet takes none. Choose another "
+        "budget, or the method {name}.",
+        "REG Compare has no input for a measured curve; its method measured takes that of the first tile with REG.",
+        "Choose another budget, or write measured among the methods.",
+    ),
     "axis-value-misspelt": Message(
         "REG: {axis} {value} is unknown. Did you mean {guess}?",
         "One of the values is not known to this axis, and one that is known is written nearly alike.",

@@ -6,6 +6,8 @@ through windows that overlap by half, so that an error of one latent fades out i
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
@@ -34,7 +36,7 @@ def details() -> nn.Sequential:
     """What decoding adds to the linear picture: from latents without their offset to pixels in [-1, 1]."""
     layers: list[nn.Module] = [convolution(CHANNELS, WIDTHS[0]), nn.SiLU()]
     layers += [convolution(WIDTHS[0], WIDTHS[0]), nn.SiLU()]
-    for before, after in zip(WIDTHS, WIDTHS[1:], strict=False):
+    for before, after in pairwise(WIDTHS):
         layers += [nn.Upsample(scale_factor=2.0), convolution(before, after), nn.SiLU()]
         layers += [convolution(after, after), nn.SiLU()]
     return nn.Sequential(*layers, convolution(WIDTHS[-1], 3))

@@ -37,7 +37,10 @@ METADATA = {
     "modelspec.description": "Emoji; context: one-hot tokens of 52 for subject, colour and style; pooled: their sum.",
     "modelspec.license": "GPL-3.0; pictures: Noto Emoji Apache-2.0, Twemoji CC BY 4.0, Fluent Emoji MIT",
 }
-CODEC_METADATA = METADATA | {"modelspec.title": "REG playground emoji, autoencoder"}
+AUTOENCODER_METADATA = METADATA | {
+    "modelspec.title": "REG playground emoji, autoencoder",
+    "modelspec.description": "64 x 64 RGB to latents 16 x 8 x 8 and back; see nodes/playground/autoencoder.py.",
+}
 
 
 def choose(count: int, generator: torch.Generator) -> Tensor:
@@ -88,7 +91,7 @@ def save_autoencoder(autoencoder: Autoencoder, path: Path) -> None:
     made.synthesis *= SCALE
     made.offset.div_(SCALE).add_(SHIFT)
     made.details[0].weight.mul_(SCALE)
-    save_weights(made, path, CODEC_METADATA)
+    save_weights(made, path, AUTOENCODER_METADATA)
 
 
 def prompts(count: int) -> list[str]:

@@ -2,7 +2,7 @@
 
 import { api } from "../../../scripts/api.js"
 import { app } from "../../../scripts/app.js"
-import { AXIS_OFFERS, SHEET_EVENT, SKIP_COMMAND, TILES_EVENT, TILES_RESULT } from "./contract.mjs"
+import { SHEET_EVENT, SKIP_COMMAND, TILES_EVENT, TILES_RESULT, WORDS_OPTION } from "./contract.mjs"
 import { nodeOf } from "./graph.mjs"
 import { address, LightTable } from "./light_table.mjs"
 import { isNumber } from "./numbers.mjs"
@@ -138,8 +138,9 @@ function tableOf(node) {
  */
 function offersOf(node) {
   const { required, optional } = node.constructor.nodeData?.input ?? {}
-  const offers = { ...required, ...optional }.column_values?.[1]?.[AXIS_OFFERS]
-  return /** @type {Record<string, string[]>} */ (offers ?? {})
+  const option = { ...required, ...optional }.column_values?.[1]?.[WORDS_OPTION]
+  const { words } = /** @type {{words?: Record<string, {offers: string[]}>}} */ (option ?? {})
+  return Object.fromEntries(Object.entries(words ?? {}).map(([axis, { offers }]) => [axis, offers]))
 }
 
 const hooks = resultHooks(NODE, TILES_RESULT, (node, output) => {

@@ -47,11 +47,8 @@ export const RESULTS = /** @type {const} */ ({
   [TILES_RESULT]: ["label", "row", "column", "place", "seconds", "image", "prompt", "changes"],
 })
 
-/** The option of an input with the words that it takes, by the value of the input `axis`. */
+/** The option of an input with the words that it takes and offers, by the value of the input `axis`. */
 export const WORDS_OPTION = "reg_words"
-
-/** In the definition of REG Compare: by axis, the values that the page offers. */
-export const AXIS_OFFERS = "reg_axes"
 
 export const COMPUTED = "computed"
 export const EXTRAPOLATED = "extrapolated"

@@ -48,6 +48,7 @@ export function meant(word, known) {
  * @param {Words} words
  */
 export function mistake(axis, text, { names, heads }) {
+  if (!names.length && !heads.length) return null // numbers and words of the artist
   const parts = text.split(/[,;\n]/).map((part) => part.trim().replace(/\s+/g, " "))
   for (const [index, part] of parts.entries()) {
     const [whole, head] = [part.toLowerCase(), part.split(" ")[0].toLowerCase()]
